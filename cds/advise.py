@@ -1,0 +1,200 @@
+"""The one door: a hook request in, cards with their proof out. Same request, knowledge and now: same cards.
+
+AdviceError
+  ├─ DataUnavailable   what every rule needs was not given: HTTP 412, never "no cards"
+  └─ PatientMismatch   the patient in the data is not the patient of the context: HTTP 400
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from cds.cards import Recommendation, recommend, render, standing
+from cds.engine import Engine, Outcome, Truth, compile_program, trace
+from cds.engine.lower import clause_expression, lower
+from cds.facts import Census, Fact, Record, prefetch_templates, take_census
+from cds.facts.record import PART_TITLES, OtherPatient
+from cds.hooks import Card, HookRequest, ServiceEntry
+from cds.knowledge import KnowledgeBase, Rule
+from cds.knowledge.lint import clause_text
+from cds.knowledge.model import Clause, conditions_of
+from cds.knowledge.vocabulary import HOOKS
+
+_TITLES = {
+    "patient-view": "Antenatal check: leg cramps, calcium, vitamin D",
+    "order-select": "Antenatal check while choosing calcium, vitamin D and related orders",
+    "order-sign": "Antenatal check before signing calcium, vitamin D and related orders",
+}
+_DESCRIPTIONS = {
+    "patient-view": "Assessment, laboratory interpretation, nutrition and self-care cards about leg cramps, calcium and"
+    " vitamin D in pregnancy, and urgent assessment where a cramp may be a clot.",
+    "order-select": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for the selected drafts.",
+    "order-sign": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for all drafts.",
+}
+
+
+class AdviceError(Exception):
+    """No advice can be given; the text holds no patient data."""
+
+
+class DataUnavailable(AdviceError):
+    """Data that every rule needs was not supplied; ``keys`` are the prefetch keys to send."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        names = ", ".join(f"'{key}' ({PART_TITLES[key]})" for key in keys)
+        super().__init__(f"The data needed for any advice could not be had: {names}. Send it as prefetch, see discovery.")
+
+
+class PatientMismatch(AdviceError):
+    """The Patient supplied is another than context.patientId."""
+
+    def __init__(self) -> None:
+        super().__init__("prefetch 'patient' is another patient than context.patientId; send the data of one patient")
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Cards in order, and what is needed to explain them. ``remarks`` name what could not be used."""
+
+    cards: tuple[Card, ...]
+    recommendations: tuple[Recommendation, ...]
+    census: Census
+    outcome: Outcome
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClauseTrace:
+    """One line of a rule as evaluated: its text, its truth, and the facts it asked about."""
+
+    text: str
+    truth: Truth
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class RuleTrace:
+    """One rule as considered: what became of it and why."""
+
+    rule: Rule
+    result: str  # fired | suppressed | silent
+    by: str | None
+    conditions: tuple[ClauseTrace, ...]
+    exclusions: tuple[ClauseTrace, ...]
+
+
+class Adviser:
+    """Holds one compiled engine per hook. Thread-safe; nothing of a patient stays after a call."""
+
+    def __init__(self, knowledge: KnowledgeBase, *, cross_check: bool = True) -> None:
+        self.knowledge = knowledge
+        self._programs = {hook: lower(knowledge, hook) for hook in HOOKS}
+        self._engines = {
+            hook: Engine(compile_program(program), cross_check=cross_check) for hook, program in self._programs.items()
+        }
+
+    def __enter__(self) -> Adviser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the engines; later calls fail."""
+        for engine in self._engines.values():
+            engine.close()
+
+    def services(self) -> list[ServiceEntry]:
+        """Discovery: one service per hook, with prefetch templates generated from the facts its rules ask about."""
+        return [
+            ServiceEntry(
+                hook=hook,
+                id=service_id(hook),
+                title=_TITLES[hook],
+                description=_DESCRIPTIONS[hook],
+                prefetch=prefetch_templates(self.knowledge, hook),
+                usage_requirements="Decision support for clinicians. Not a medical device; not reviewed by a clinician yet.",
+            )
+            for hook in HOOKS
+        ]
+
+    def advise(self, request: HookRequest, now: datetime) -> Advice:
+        """Cards for one request at ``now`` (time zone aware; its zone decides what day it is).
+
+        Raises DataUnavailable, PatientMismatch, and EngineError when the engine or its cross-check fails.
+        """
+        census, record = self._census(request, now)
+        _require(census, record)
+        outcome = self.evaluate(census)
+        recommendations = recommend(self.knowledge, census, outcome)
+        encounter = request.context.encounter_id
+        cards = tuple(render(self.knowledge, census, r, encounter, now) for r in recommendations)
+        return Advice(cards, recommendations, census, outcome, census.remarks)
+
+    def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:
+        context = request.context
+        drafts: dict[str, Any] | None = getattr(context, "draft_orders", None)
+        selections: tuple[str, ...] | None = getattr(context, "selections", None)
+        try:
+            return take_census(
+                self.knowledge, request.hook, context.patient_id, request.prefetch, drafts, selections, now
+            )
+        except OtherPatient:
+            raise PatientMismatch from None
+
+    def evaluate(self, census: Census) -> Outcome:
+        """Truth of every statement of the census' hook."""
+        declared = self._programs[census.hook].variables
+        values = {name: value for name, value in census.values().items() if name in declared}
+        return self._engines[census.hook].evaluate(values)
+
+    def explain(self, advice: Advice) -> tuple[RuleTrace, ...]:
+        """Every rule of the hook: fired, suppressed, or silent with the condition that failed or was unknown."""
+        verdict = standing(self.knowledge, advice.outcome, advice.census.hook)
+        fired = {rule.id for rule in verdict.held}
+        traces = []
+        for rule in self.knowledge.rules_for(advice.census.hook):
+            trace_of = self.consider(advice.census, advice.outcome, rule)
+            if rule.concludes is None and trace_of.result == "fired" and rule.id not in fired:
+                trace_of = replace(trace_of, result="suppressed", by=verdict.removed.get(rule.id))
+            traces.append(trace_of)
+        return tuple(traces)
+
+    def consider(self, census: Census, outcome: Outcome, rule: Rule) -> RuleTrace:
+        """One rule on its own, before suppression: fired or silent, with its conditions and exclusions.
+
+        A finding that several rules conclude may be true without this one, so such a rule is judged by its own lines.
+        """
+        conditions = tuple(self._clauses(census, rule.when))
+        exclusions = tuple(self._clauses(census, rule.unless))
+        if rule.concludes is None:
+            holds = outcome.is_true(f"rule:{rule.id}")
+        else:
+            holds = all(c.truth is Truth.TRUE for c in conditions) and all(c.truth is not Truth.TRUE for c in exclusions)
+        return RuleTrace(rule, "fired" if holds else "silent", None, conditions, exclusions)
+
+    def _clauses(self, census: Census, clauses: tuple[Clause, ...]) -> Iterator[ClauseTrace]:
+        program = self._programs[census.hook]
+        values = {name: value for name, value in census.values().items() if name in program.variables}
+        for clause in clauses:
+            truth = trace(clause_expression(self.knowledge, clause), program, values).truth
+            keys = dict.fromkeys(c.key for c in conditions_of(iter((clause,))) if c.is_fact)
+            yield ClauseTrace(clause_text(clause), truth, tuple(census.facts[key] for key in keys if key in census.facts))
+
+
+def service_id(hook: str) -> str:
+    """Our service for a hook: one id per hook, because clients key services by URL."""
+    return f"prenatal-{hook}"
+
+
+def _require(census: Census, record: Record) -> None:
+    """Refuse when even the question "is she pregnant?" could not be asked: silence would look like an all-clear."""
+    missing = tuple(part for part in ("pregnancy", "conditions") if part in record.withheld)
+    if not any(record.of("Patient")):
+        raise DataUnavailable(("patient", *missing))
+    if census.facts[("gestation", "pregnant")].state == "unknown" and len(missing) == 2:
+        raise DataUnavailable(missing)

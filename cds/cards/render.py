@@ -1,0 +1,260 @@
+"""Recommendations -> CDS Hooks cards that carry their own proof.
+
+A card says: the advice in two to four sentences; what it rests on (value, unit, day, resource); what was missing or could
+not be read; the rule with its version, the evidence with its strength, and the profile that spoke. The same proof rides
+machine-readable in `extension`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from cds.cards.recommend import Part, Recommendation
+from cds.cards.text import escape, fill, plain, summary
+from cds.facts.model import Census, Fact
+from cds.hooks import Action, Card, Coding, Link, Source, Suggestion
+from cds.knowledge.lint import clause_text
+from cds.knowledge.model import ALWAYS, Activity, Clause, Code, Condition, Evidence, KnowledgeBase, conditions_of
+
+# No domain of ours is published yet; .example never resolves to a stranger (RFC 2606).
+RULE_SYSTEM = "https://prenatal-cds.example/CodeSystem/rule"
+OVERRIDE_SYSTEM = "https://prenatal-cds.example/CodeSystem/override-reason"
+PROOF = "org.prenatal-cds.proof"
+MOST_REMARKS = 6
+MOST_LINKS = 4
+
+
+def render(
+    base: KnowledgeBase, census: Census, recommendation: Recommendation, encounter_id: str | None, now: datetime
+) -> Card:
+    """The card of one recommendation. Uuids are fresh; everything else is decided by the arguments."""
+    rule = recommendation.rule
+    words = {name: threshold.quoted for name, threshold in base.thresholds.items()}
+    spoken = {name: plain(fact.shown or fact.title, 80) for name, fact in recommendation.bound.items()}
+    suggestions = tuple(_suggestions(base, census, recommendation, encounter_id))
+    reasons = rule.then.override_reasons if rule.then else ()
+    first = rule.evidence[0]
+    origin = base.sources[first.source]
+    return Card(
+        uuid=str(uuid.uuid4()),
+        summary=summary(fill(recommendation.summary, {**words, **spoken})),
+        detail=_detail(base, census, recommendation, words),
+        indicator=recommendation.indicator,  # type: ignore[arg-type]
+        source=Source(
+            label=_label(base, first),
+            url=origin.url,
+            topic=Coding(system=RULE_SYSTEM, code=rule.id, display=rule.title),
+        ),
+        suggestions=suggestions,
+        selection_behavior=None if not suggestions else "at-most-one" if len(suggestions) == 1 else "any",
+        override_reasons=tuple(
+            Coding(system=OVERRIDE_SYSTEM, code=reason, display=base.override_reasons[reason]) for reason in reasons
+        ),
+        links=tuple(_links(base, recommendation)),
+        extension={PROOF: _proof(base, census, recommendation, now)},
+    )
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def _detail(base: KnowledgeBase, census: Census, recommendation: Recommendation, words: dict[str, str]) -> str:
+    escaped = {name: escape(fact.shown or fact.title, 160) for name, fact in recommendation.bound.items()}
+    advice = " ".join(fill(part.text, {**words, **escaped}) for part in recommendation.detail)
+    blocks = [advice, *_redundant_lines(recommendation)]
+    blocks.append(_list("Based on", (fact.line for fact in _based_on(census, recommendation))))
+    blocks.append(_list("Not available", (fact.line for fact in _missing(census, recommendation))))
+    blocks.append(_list("Could not be checked", _unchecked(base, recommendation)))
+    blocks.append(_list("Please note", _remarks(census, recommendation)))
+    blocks.append(" ".join(f"When this may be wrong: {p.rule.caution}" for p in recommendation.parts[:1]))
+    blocks.append(_signature(base, recommendation))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _list(title: str, lines: Iterable[str]) -> str:
+    rows = list(dict.fromkeys(lines))
+    if not rows:
+        return ""
+    return "\n".join([f"**{title}**", "", *(f"- {escape(row)}" for row in rows)])
+
+
+def _redundant_lines(recommendation: Recommendation) -> Iterator[str]:
+    """What is already ordered or done is said, not proposed again."""
+    for activity, facts in recommendation.redundant:
+        sources = "; ".join(escape(fact.line, 160) for fact in facts)
+        yield f"{activity.title} is already ordered or available ({sources})."
+
+
+def _based_on(census: Census, recommendation: Recommendation) -> list[Fact]:
+    facts = {key: census.facts[key] for key in ALWAYS if key in census.facts and census.facts[key].state == "known"}
+    for part in recommendation.parts:
+        facts.update({fact.key: fact for fact in part.facts})
+    return list(facts.values())
+
+
+def _missing(census: Census, recommendation: Recommendation) -> list[Fact]:
+    facts = {key: census.facts[key] for key in ALWAYS if key in census.facts and census.facts[key].state == "unknown"}
+    for part in recommendation.parts:
+        facts.update({fact.key: fact for fact in part.missing})
+    shown = {fact.key for fact in _based_on(census, recommendation)}
+    return [fact for key, fact in facts.items() if key not in shown]
+
+
+def _unchecked(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[str]:
+    for part in recommendation.parts:
+        for clause in part.unchecked:
+            titles = {base.title_of(c.key): None for c in _conditions(clause)}
+            yield f"whether this already applies: {', '.join(titles)}"
+
+
+def _conditions(clause: Clause) -> Iterator[Condition]:
+    return (c for c in conditions_of(iter((clause,))) if c.is_fact)
+
+
+def _remarks(census: Census, recommendation: Recommendation) -> list[str]:
+    """Remarks on the facts of this card first, then on the record; the rest is counted."""
+    facts = [*_based_on(census, recommendation), *_missing(census, recommendation)]
+    rows = list(dict.fromkeys([*(f"{fact.title}: {r}" for fact in facts for r in fact.remarks), *census.remarks]))
+    if len(rows) > MOST_REMARKS:
+        rows = [*rows[:MOST_REMARKS], f"and {len(rows) - MOST_REMARKS} more, see the extension {PROOF}"]
+    return rows
+
+
+def _signature(base: KnowledgeBase, recommendation: Recommendation) -> str:
+    names = ", ".join(f"{p.rule.id} {p.rule.version} ({p.rule.catalogue})" for p in recommendation.parts)
+    rule = recommendation.rule
+    evidence = "; ".join(_label(base, row) for row in rule.evidence)
+    review = "" if rule.status == "active" else " Draft, not reviewed by a clinician yet."
+    return (
+        f"Rule {names}. Evidence: {evidence} (strength: {rule.strength}). "
+        f"Profile {base.profile}, knowledge {base.hash[:12]}.{review}"
+    )
+
+
+def _label(base: KnowledgeBase, row: Evidence) -> str:
+    source = base.sources[row.source]
+    year = f" {source.year}" if source.year else ""
+    section = f", {row.section}" if row.section else ""
+    return f"{source.organisation}{year}{section}"
+
+
+def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link]:
+    seen: set[str] = set()
+    rows = [row for part in recommendation.parts for row in part.rule.evidence]
+    for row in rows:
+        source = base.sources[row.source]
+        if source.url and source.url not in seen and len(seen) < MOST_LINKS:
+            seen.add(source.url)
+            yield Link(label=f"{source.organisation}: {source.title}"[:200], url=source.url, type="absolute")
+
+
+# -- suggestions ------------------------------------------------------------------------------------------------------
+
+
+def _suggestions(
+    base: KnowledgeBase, census: Census, recommendation: Recommendation, encounter_id: str | None
+) -> Iterator[Suggestion]:
+    """Proposals for the clinician to choose; what is already ordered or done is not among them."""
+    needless = {activity.id for activity, _ in recommendation.redundant}
+    for suggestion in recommendation.suggest:
+        if suggestion.remove is not None:
+            actions = tuple(_removals(recommendation.bound[suggestion.remove]))
+        else:
+            wanted = [base.activities[name] for name in suggestion.create if name not in needless]
+            actions = tuple(_create(census, recommendation, activity, encounter_id) for activity in wanted)
+        if actions:
+            yield Suggestion(label=suggestion.label, uuid=str(uuid.uuid4()), actions=actions)
+
+
+def _removals(fact: Fact) -> Iterator[Action]:
+    """Delete actions for the drafts behind an order fact that have an id to name them by."""
+    for source in fact.sources:
+        if " " not in source:
+            yield Action(type="delete", description=f"Remove the draft order {source}", resource_id=source)
+
+
+def _create(
+    census: Census, recommendation: Recommendation, activity: Activity, encounter_id: str | None
+) -> Action:
+    resource: dict[str, Any] = {
+        "resourceType": "ServiceRequest",
+        "status": "draft",
+        "intent": "proposal",
+        "priority": activity.priority,
+        "code": {"coding": [_coding(activity.code)], "text": activity.title},
+        "subject": {"reference": f"Patient/{census.patient_id}"},
+        "reasonCode": [{"text": recommendation.rule.title}],
+    }
+    if activity.category is not None:
+        resource["category"] = [{"coding": [_coding(activity.category)]}]
+    if encounter_id is not None:
+        resource["encounter"] = {"reference": f"Encounter/{encounter_id}"}
+    return Action(type="create", description=f"Propose: {activity.title}", resource=resource)
+
+
+def _coding(code: Code) -> dict[str, str]:
+    return {"system": code.system, "code": code.code, "display": code.display}
+
+
+# -- proof ------------------------------------------------------------------------------------------------------------
+
+
+def _proof(base: KnowledgeBase, census: Census, recommendation: Recommendation, now: datetime) -> dict[str, Any]:
+    return {
+        "knowledge": {"hash": base.hash, "profile": base.profile, "site": base.site},
+        "evaluatedAt": now.isoformat(),
+        "rules": [_part_proof(base, part) for part in recommendation.parts],
+        "facts": [fact_proof(fact) for fact in _based_on(census, recommendation)],
+        "missing": [fact_proof(fact) for fact in _missing(census, recommendation)],
+        "remarks": list(census.remarks),
+    }
+
+
+def _part_proof(base: KnowledgeBase, part: Part) -> dict[str, Any]:
+    rule = part.rule
+    proof: dict[str, Any] = {
+        "id": rule.id,
+        "version": rule.version,
+        "status": rule.status,
+        "catalogue": rule.catalogue,
+        "strength": rule.strength,
+        "branches": list(part.branches),
+        "unchecked": [clause_text(clause) for clause in part.unchecked],
+        "thresholds": [
+            {"id": t.id, "value": t.value, "unit": t.unit, "catalogue": t.catalogue, "confidence": t.confidence}
+            for t in part.thresholds
+        ],
+        "evidence": [
+            {"source": base.sources[e.source].title, "section": e.section, "supports": e.supports} for e in rule.evidence
+        ],
+    }
+    if rule.seed:
+        proof["seed"] = list(rule.seed)
+    if part.variant is not None:
+        proof["variant"] = part.variant.name
+    return proof
+
+
+def fact_proof(fact: Fact) -> dict[str, Any]:
+    """A fact as JSON; empty members are left out."""
+    proof: dict[str, Any] = {"kind": fact.key[0], "concept": fact.key[1], "title": fact.title, "state": fact.state}
+    values = {name: _json(value) for name, value in fact.attributes.items()}
+    for name, value in (
+        ("values", values),
+        ("shown", plain(fact.shown)),
+        ("date", fact.day.isoformat() if fact.day else ""),
+        ("sources", list(fact.sources)),
+        ("reason", plain(fact.reason)),
+        ("remarks", [plain(r) for r in fact.remarks]),
+    ):
+        if value:
+            proof[name] = value
+    return proof
+
+
+def _json(value: Any) -> Any:
+    return value.normalize() + 0 if isinstance(value, Decimal) else value

@@ -1,0 +1,187 @@
+"""The body of a service call, and the contexts of the three hooks that we serve.
+
+    ValueError
+      InvalidRequest     the client sent a body that breaks the specification: answer 400
+
+FHIR inside a request stays raw JSON: real clients send drafts that no FHIR library reads, and which of their
+elements matter is for the fact layer to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from cds.hooks.wire import WireModel
+
+_ID: Final = r"[A-Za-z0-9\-.]{1,64}"
+FhirId = Annotated[str, StringConstraints(pattern=rf"^{_ID}$")]
+TypedId = Annotated[str, StringConstraints(pattern=rf"^[A-Z][A-Za-z]{{0,63}}/{_ID}$")]
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")]
+
+
+class InvalidRequest(ValueError):
+    """Where a request breaks the specification, how, and what to send instead; never a value of it."""
+
+    def __init__(self, place: str, problem: str, way_out: str) -> None:
+        super().__init__(f"{place} {problem}; {way_out}")
+        self.place = place
+        self.problem = problem
+        self.way_out = way_out
+
+
+def _bundle(value: dict[str, Any]) -> dict[str, Any]:
+    """Accept what real clients send (no resourceType, no Bundle.type), refuse what cannot hold orders."""
+    entries_are_a_list = isinstance(value.get("entry"), list)
+    if value.get("resourceType", "Bundle" if entries_are_a_list else None) != "Bundle":
+        raise ValueError("is not a Bundle")
+    if "entry" in value and not entries_are_a_list:
+        raise ValueError("has an entry that is not an array")
+    return value
+
+
+RawBundle = Annotated[dict[str, Any], AfterValidator(_bundle)]
+
+
+class PatientViewContext(WireModel):
+    """https://cds-hooks.org/hooks/patient-view: a clinician opened the patient's record."""
+
+    user_id: TypedId
+    patient_id: FhirId
+    encounter_id: FhirId | None = None
+
+
+class OrderSelectContext(WireModel):
+    """https://cds-hooks.org/hooks/order-select: `selections` names the newest among the draft orders."""
+
+    user_id: TypedId
+    patient_id: FhirId
+    encounter_id: FhirId | None = None
+    selections: tuple[TypedId, ...]
+    draft_orders: RawBundle
+
+
+class OrderSignContext(WireModel):
+    """https://cds-hooks.org/hooks/order-sign: the clinician is about to sign the draft orders."""
+
+    user_id: TypedId
+    patient_id: FhirId
+    encounter_id: FhirId | None = None
+    draft_orders: RawBundle
+
+
+Context = PatientViewContext | OrderSelectContext | OrderSignContext
+
+CONTEXTS: Final[Mapping[str, type[Context]]] = {
+    "patient-view": PatientViewContext,
+    "order-select": OrderSelectContext,
+    "order-sign": OrderSignContext,
+}
+
+
+class HookRequest(WireModel):
+    """One service call. `prefetch` is None when the client gave nothing (absent, null or {}); its values are
+    raw JSON: a resource, a searchset Bundle, an OperationOutcome (the client failed) or None (the client
+    looked, nothing there).
+    """
+
+    hook: str
+    hook_instance: Uuid
+    context: Context
+    prefetch: dict[str, Any] | None = None
+    fhir_server: str | None = None
+    # Holds a live access token: never in a repr, a log or an error (cds-hooks_2.0@61, section fhir-resource-
+    # access).
+    fhir_authorization: dict[str, Any] | None = Field(default=None, repr=False)
+    extension: dict[str, Any] | None = None
+
+    @field_validator("prefetch")
+    @classmethod
+    def _nothing_given_is_none(cls, prefetch: dict[str, Any] | None) -> dict[str, Any] | None:
+        return prefetch or None
+
+    @model_validator(mode="after")
+    def _token_needs_its_server(self) -> HookRequest:
+        """cds-hooks_2.0@20: fhirServer is REQUIRED when fhirAuthorization is given."""
+        if self.fhir_authorization is not None and not self.fhir_server:
+            raise ValueError("is missing although fhirAuthorization is given")
+        return self
+
+
+def parse_request(body: object, *, hook: str) -> HookRequest:
+    """Read the JSON body of a call to the service of `hook` (a key of CONTEXTS).
+
+    Unknown fields are ignored. Raises InvalidRequest for the first fault found: body or context not an
+    object, another hook, a required field that is missing or of the wrong form. No value of the body appears
+    in the error.
+    """
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("body", "is not a JSON object", "send one CDS Hooks request object")
+    named = body.get("hook")
+    if named is None:
+        raise InvalidRequest("hook", "is missing", f"send {hook}")
+    if named != hook:
+        raise InvalidRequest(
+            "hook",
+            "is not the hook of this service",
+            f"send {hook} here, or call the service that discovery lists",
+        )
+    # Checked here, not by the union of contexts: the hook decides which fields are required.
+    raw_context = body.get("context")
+    if not isinstance(raw_context, Mapping):
+        problem = "is missing" if raw_context is None else "is not an object"
+        raise InvalidRequest("context", problem, f"send the context fields of {hook}")
+    try:
+        context = CONTEXTS[hook].model_validate(dict(raw_context), by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise _first_fault(error, "context") from None
+    try:
+        return HookRequest.model_validate({**body, "context": context}, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise _first_fault(error) from None
+
+
+_PROBLEMS: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "string_type": "is not text",
+    "dict_type": "is not an object",
+    "tuple_type": "is not an array",
+    "string_pattern_mismatch": "has the wrong form",
+}
+_WAYS_OUT: Final[Mapping[str, str]] = {
+    "hookInstance": "send a fresh UUID for each call",
+    "context.userId": "send the user as Type/id, for example Practitioner/123",
+    "context.patientId": "send a FHIR id: 1 to 64 letters, digits, '-' or '.', without 'Patient/'",
+    "context.encounterId": "send a FHIR id: 1 to 64 letters, digits, '-' or '.', or leave it out",
+    "context.selections": "send an array of Type/id, one for each newly selected draft order",
+    "context.draftOrders": "send a FHIR Bundle whose entry array holds the unsigned orders",
+    "prefetch": "send an object with one member for each prefetch key of discovery, or leave it out",
+    "fhirServer": "send the base URL of the FHIR server, or leave out fhirServer and fhirAuthorization",
+    "fhirAuthorization": "send the object of the specification, or leave it out",
+    "extension": "send an object, or leave it out",
+}
+
+
+def _first_fault(error: ValidationError, *prefix: str) -> InvalidRequest:
+    """The first fault in our own words: pydantic's place, not its message, which could quote a value."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    # A fault of the whole object has no place; the only one there is concerns fhirServer.
+    path = [*prefix, *fault["loc"]] or ["fhirServer"]
+    # Only our own field names and array positions: below a raw member every key is the client's text.
+    place = ".".join(str(part) for part in path[:3])
+    named = ".".join(part for part in path[:3] if isinstance(part, str))
+    problem = _PROBLEMS.get(fault["type"], "is not valid")
+    if fault["type"] == "value_error":
+        problem = str(fault["ctx"]["error"])
+    return InvalidRequest(
+        place, problem, _WAYS_OUT.get(named, "see https://cds-hooks.hl7.org/2.0/#http-request_1")
+    )

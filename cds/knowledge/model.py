@@ -1,0 +1,378 @@
+"""The knowledge base as frozen data: what the files in rules/ say, checked, with one hash over all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+
+from cds.knowledge.source import Place
+from cds.knowledge.vocabulary import DERIVED, DERIVED_TITLES, KINDS, Word
+
+FactKey = tuple[str, str]
+"""(kind, concept), for example ("lab", "serum-calcium")."""
+
+ALWAYS: tuple[FactKey, ...] = (("gestation", "pregnant"), ("gestation", "age"))
+
+
+@dataclass(frozen=True)
+class Code:
+    """One code of a value set. ``side`` is set where the code itself names a side; ``needs_site`` where it means the
+    concept only together with that body site; ``unspecific`` where the code is wider than the concept."""
+
+    system: str
+    code: str
+    display: str
+    unit: str | None = None
+    side: str | None = None
+    needs_site: str | None = None
+    persistent: bool = False
+    unspecific: bool = False
+    local: bool = False
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A named value set. ``text`` are lower-case phrases that name it in free text, ``ingredient`` words count only as
+    the first word of an ingredient, ``void`` phrases cancel a match. ``not_used`` says why a look-alike is not used."""
+
+    id: str
+    family: str
+    title: str
+    codes: tuple[Code, ...] = ()
+    text: tuple[str, ...] = ()
+    ingredient: tuple[str, ...] = ()
+    void: tuple[str, ...] = ()
+    not_used: str | None = None
+
+
+@dataclass(frozen=True)
+class SaltShare:
+    """Elemental mass of a mineral salt as a share of the salt's mass (0 to 1)."""
+
+    id: str
+    text: tuple[str, ...]
+    codes: tuple[Code, ...]
+    share: Decimal
+    confidence: str
+
+
+@dataclass(frozen=True)
+class EvidenceSource:
+    id: str
+    title: str
+    organisation: str
+    year: str
+    url: str | None
+    read: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one source says in support of a rule or a threshold."""
+
+    source: str
+    section: str
+    supports: str
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A named number with unit (UCUM), meaning and confidence. ``catalogue`` is its row in the clinical catalogue."""
+
+    id: str
+    value: Decimal
+    unit: str
+    meaning: str
+    confidence: str
+    catalogue: str
+    evidence: tuple[Evidence, ...]
+    place: Place
+    quote: str | None = None
+
+    @property
+    def quoted(self) -> str:
+        """As a card says it: '42 days', '800 mg/day', or the threshold's own `quote` ('28 weeks')."""
+        return self.quote or quantity_text(self.value, self.unit)
+
+
+_UNIT_WORDS = {
+    "mg/d": "mg/day",
+    "[iU]/d": "IU/day",
+    "[iU]": "IU",
+    "ug/d": "ug/day",
+    "a": "years",
+    "h": "hours",
+    "mm[Hg]": "mmHg",
+    "1": "",
+}
+
+
+def quantity_text(value: Decimal, unit: str) -> str:
+    """A quantity in the words a clinician writes: '1 day', '2.02 mmol/L', '800 mg/day'."""
+    plain = format(value.quantize(Decimal(1)) if value == value.to_integral_value() else value, "f")
+    if unit == "d":
+        return f"{plain} day" if value == 1 else f"{plain} days"
+    number = format(value, "f") if unit in ("mmol/L", "g/L") else plain
+    return f"{number} {_UNIT_WORDS.get(unit, unit)}".strip()
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """One word of a condition with its argument: `below: calcium-average-requirement`."""
+
+    keyword: str
+    word: Word
+    threshold: str | None = None
+    literal: str | bool | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One line: a fact (or a finding, or a profile flag) and what must be true of it."""
+
+    kind: str
+    concept: str
+    assertions: tuple[Assertion, ...]
+    or_unknown: bool
+    bind: str | None
+    place: Place
+
+    @property
+    def key(self) -> FactKey:
+        return (self.kind, self.concept)
+
+    @property
+    def is_fact(self) -> bool:
+        return self.kind in KINDS
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """One `any:` level: at least one alternative holds; an alternative is a list of conditions that all hold."""
+
+    alternatives: tuple[tuple[Condition, ...], ...]
+    place: Place
+
+
+Clause = Condition | AnyOf
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """One sentence (or two) of a card's detail. Its id lets another rule replace it."""
+
+    id: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class SuggestionRule:
+    label: str
+    create: tuple[str, ...] = ()
+    remove: str | None = None
+
+
+@dataclass(frozen=True)
+class CardText:
+    """What a rule says when it fires; a variant overrides single fields of it."""
+
+    indicator: str
+    summary: str
+    detail: tuple[TextPart, ...]
+    suggest: tuple[SuggestionRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another form of the same card. The first variant that holds wins; a field it does not name stays as it was."""
+
+    name: str
+    when: tuple[Clause, ...]
+    indicator: str | None
+    summary: str | None
+    detail: tuple[TextPart, ...] | None
+    suggest: tuple[SuggestionRule, ...] | None
+    place: Place
+
+
+@dataclass(frozen=True)
+class Modification:
+    """What a modifier does to the card of another rule."""
+
+    rules: tuple[str, ...]
+    replace: Mapping[str, str] = field(default_factory=dict)
+    add: tuple[str, ...] = ()
+    raise_indicator: bool = False
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The `then` of a rule: a card with its variants, or a modification of other cards, or both."""
+
+    card: CardText | None
+    variants: tuple[Variant, ...]
+    override_reasons: tuple[str, ...]
+    merge_into: tuple[str, ...]
+    modifies: Modification | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One knowledge artifact: one file, one rule. ``id`` is file stem, test id, card topic and feedback key."""
+
+    id: str
+    topic: str
+    title: str
+    version: str
+    status: str
+    date: date
+    catalogue: str
+    seed: tuple[str, ...]
+    hooks: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    strength: str
+    caution: str
+    when: tuple[Clause, ...]
+    unless: tuple[Clause, ...]
+    suppresses: tuple[str, ...]
+    concludes: str | None
+    then: Advice | None
+    place: Place
+
+    def clauses(self) -> Iterator[Clause]:
+        """Every clause of the rule: conditions, exclusions and those of its variants."""
+        yield from self.when
+        yield from self.unless
+        if self.then is not None:
+            for variant in self.then.variants:
+                yield from variant.when
+
+
+def conditions_of(clauses: tuple[Clause, ...] | Iterator[Clause]) -> Iterator[Condition]:
+    """The single conditions below a list of clauses, in reading order."""
+    for clause in clauses:
+        if isinstance(clause, AnyOf):
+            for alternative in clause.alternatives:
+                yield from alternative
+        else:
+            yield clause
+
+
+@dataclass(frozen=True)
+class Activity:
+    """An order or referral that a suggestion may create (ActivityDefinition in small). ``redundant`` lists what makes
+    the suggestion needless: the same is already ordered, or a result is at hand."""
+
+    id: str
+    title: str
+    code: Code
+    category: Code | None
+    priority: str
+    redundant: tuple[Clause, ...]
+    place: Place
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A folder of rules. ``level`` orders cards of the same indicator: 1 is the most dangerous."""
+
+    id: str
+    title: str
+    level: int
+
+
+@dataclass(frozen=True)
+class KnowledgeBase:
+    """All of rules/ plus site and profile, frozen. ``hash`` covers every byte that can change advice."""
+
+    rules: tuple[Rule, ...]
+    thresholds: Mapping[str, Threshold]
+    flags: Mapping[str, bool]
+    concepts: Mapping[str, Concept]
+    salts: tuple[SaltShare, ...]
+    activities: Mapping[str, Activity]
+    sources: Mapping[str, EvidenceSource]
+    override_reasons: Mapping[str, str]
+    topics: Mapping[str, Topic]
+    profile: str
+    site: str
+    hash: str
+
+    def threshold(self, id: str) -> Threshold:
+        return self.thresholds[id]
+
+    def number(self, id: str) -> Decimal:
+        """The value of a threshold, in its unit."""
+        return self.thresholds[id].value
+
+    def rule(self, id: str) -> Rule:
+        return self._rules_by_id[id]
+
+    @cached_property
+    def _rules_by_id(self) -> dict[str, Rule]:
+        return {rule.id: rule for rule in self.rules}
+
+    @cached_property
+    def codes(self) -> Mapping[tuple[str, str], tuple[tuple[str, Code], ...]]:
+        """(system, code) -> the concepts it belongs to, with the code's row."""
+        table: dict[tuple[str, str], list[tuple[str, Code]]] = {}
+        for concept in self.concepts.values():
+            for code in concept.codes:
+                table.setdefault((code.system, code.code), []).append((concept.id, code))
+        return {key: tuple(rows) for key, rows in table.items()}
+
+    @cached_property
+    def day_limits(self) -> tuple[Decimal, ...]:
+        """Every threshold in days, ascending: a date known only to the month matters only if one of them falls in it."""
+        return tuple(sorted({t.value for t in self.thresholds.values() if t.unit == "d"}))
+
+    def rules_for(self, hook: str) -> tuple[Rule, ...]:
+        """Rules that may show on this hook, and the findings they need."""
+        shown = [rule for rule in self.rules if hook in rule.hooks and rule.concludes is None]
+        needed: list[Rule] = []
+        queue = list(shown)
+        while queue:
+            for finding in self.findings_of(queue.pop()):
+                for rule in self.rules:
+                    if rule.concludes == finding and rule not in needed:
+                        needed.append(rule)
+                        queue.append(rule)
+        return tuple(rule for rule in self.rules if rule in shown or rule in needed)
+
+    def activities_of(self, rule: Rule) -> tuple[Activity, ...]:
+        """Every activity that a card of this rule may suggest, in order, each once."""
+        if rule.then is None:
+            return ()
+        suggestions = list(rule.then.card.suggest) if rule.then.card else []
+        for variant in rule.then.variants:
+            suggestions.extend(variant.suggest or ())
+        ids = dict.fromkeys(id for suggestion in suggestions for id in suggestion.create)
+        return tuple(self.activities[id] for id in ids)
+
+    def findings_of(self, rule: Rule) -> tuple[str, ...]:
+        clauses = [*rule.clauses(), *(c for a in self.activities_of(rule) for c in a.redundant)]
+        return tuple(dict.fromkeys(c.concept for c in conditions_of(iter(clauses)) if c.kind == "finding"))
+
+    def facts_for(self, hook: str) -> tuple[FactKey, ...]:
+        """Every fact that this hook's rules ask about, with the ingredients of derived ones, in a fixed order.
+
+        Pregnancy and gestational age are always among them: every card shows them.
+        """
+        wanted: dict[FactKey, None] = dict.fromkeys(ALWAYS)
+        for rule in self.rules_for(hook):
+            clauses = [*rule.clauses(), *(c for a in self.activities_of(rule) for c in a.redundant)]
+            for condition in conditions_of(iter(clauses)):
+                if condition.is_fact:
+                    wanted[condition.key] = None
+                    wanted.update(dict.fromkeys(DERIVED.get(condition.key, ())))
+        return tuple(sorted(wanted))
+
+    def title_of(self, key: FactKey) -> str:
+        """The fact's name as a clinician reads it."""
+        if key in DERIVED_TITLES:
+            return DERIVED_TITLES[key]
+        concept = self.concepts.get(key[1])
+        return concept.title if concept else key[1].replace("-", " ")
