@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
         --custom-compile-command "make lock" $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint format check lock floors clean FORCE
+.PHONY: help install serve test lint format check golden lock floors clean FORCE
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ format: $(STAMP) ## put the code into the house format
 check: $(STAMP) ## check the rules and run their cases
 	@$(BIN)/prenatal-cds check
 	@$(BIN)/prenatal-cds test
+
+golden: $(STAMP) ## write fixtures/responses again after a change that is meant
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/test_golden.py
 
 # Keeps the versions that still fit; LOCK_ARGS=--upgrade takes the newest, LOCK_ARGS="-P pydantic" one of them.
 lock: $(VENV)/.uv ## write requirements/*.txt again from pyproject.toml

@@ -7,21 +7,23 @@ AdviceError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from cds.cards import Recommendation, recommend, render, standing
-from cds.engine import Engine, Outcome, Truth, compile_program, trace
+from cds.engine import Engine, Outcome, Program, Truth, Value, compile_program, trace
 from cds.engine.lower import clause_expression, lower
 from cds.facts import Census, Fact, Record, prefetch_templates, take_census
 from cds.facts.record import PART_TITLES, OtherPatient
-from cds.hooks import Card, HookRequest, ServiceEntry
+from cds.hooks import Card, CdsResponse, HookRequest, ServiceEntry
 from cds.knowledge import KnowledgeBase, Rule
 from cds.knowledge.lint import clause_text
-from cds.knowledge.model import Clause, conditions_of
+from cds.knowledge.model import AnyOf, Clause, conditions_of
 from cds.knowledge.vocabulary import HOOKS
+
+RESPONSE = "org.prenatal-cds.response"
 
 _TITLES = {
     "patient-view": "Antenatal check: leg cramps, calcium, vitamin D",
@@ -65,15 +67,28 @@ class Advice:
     census: Census
     outcome: Outcome
     remarks: tuple[str, ...]
+    knowledge_hash: str
+
+    def response(self) -> CdsResponse:
+        """The body of the answer. What could not be used is named even where there is no card to say it."""
+        about: dict[str, Any] = {"knowledge": self.knowledge_hash}
+        if self.remarks:
+            about["remarks"] = list(self.remarks)
+        return CdsResponse(cards=self.cards, extension={RESPONSE: about})
 
 
 @dataclass(frozen=True)
 class ClauseTrace:
-    """One line of a rule as evaluated: its text, its truth, and the facts it asked about."""
+    """One line of a rule as evaluated: its text, its truth, and the facts it asked about.
 
+    ``parts`` are the alternatives of an `any`, and the conditions of an alternative that has several.
+    """
+
+    clause: Clause
     text: str
     truth: Truth
     facts: tuple[Fact, ...]
+    parts: tuple[ClauseTrace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +148,7 @@ class Adviser:
         recommendations = recommend(self.knowledge, census, outcome)
         encounter = request.context.encounter_id
         cards = tuple(render(self.knowledge, census, r, encounter, now) for r in recommendations)
-        return Advice(cards, recommendations, census, outcome, census.remarks)
+        return Advice(cards, recommendations, census, outcome, census.remarks, self.knowledge.hash)
 
     def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:
         context = request.context
@@ -167,23 +182,38 @@ class Adviser:
     def consider(self, census: Census, outcome: Outcome, rule: Rule) -> RuleTrace:
         """One rule on its own, before suppression: fired or silent, with its conditions and exclusions.
 
-        A finding that several rules conclude may be true without this one, so such a rule is judged by its own lines.
+        A finding that several rules conclude may be true without this one: such a rule is judged by its own
+        lines.
         """
         conditions = tuple(self._clauses(census, rule.when))
         exclusions = tuple(self._clauses(census, rule.unless))
         if rule.concludes is None:
             holds = outcome.is_true(f"rule:{rule.id}")
         else:
-            holds = all(c.truth is Truth.TRUE for c in conditions) and all(c.truth is not Truth.TRUE for c in exclusions)
+            excluded = any(clause.truth is Truth.TRUE for clause in exclusions)
+            holds = all(clause.truth is Truth.TRUE for clause in conditions) and not excluded
         return RuleTrace(rule, "fired" if holds else "silent", None, conditions, exclusions)
 
     def _clauses(self, census: Census, clauses: tuple[Clause, ...]) -> Iterator[ClauseTrace]:
         program = self._programs[census.hook]
         values = {name: value for name, value in census.values().items() if name in program.variables}
         for clause in clauses:
-            truth = trace(clause_expression(self.knowledge, clause), program, values).truth
-            keys = dict.fromkeys(c.key for c in conditions_of(iter((clause,))) if c.is_fact)
-            yield ClauseTrace(clause_text(clause), truth, tuple(census.facts[key] for key in keys if key in census.facts))
+            yield self._clause(census, clause, program, values)
+
+    def _clause(
+        self, census: Census, clause: Clause, program: Program, values: Mapping[str, Value]
+    ) -> ClauseTrace:
+        """The clause and, for an `any`, its alternatives with their conditions."""
+        truth = trace(clause_expression(self.knowledge, clause), program, values).truth
+        keys = dict.fromkeys(c.key for c in conditions_of(iter((clause,))) if c.is_fact)
+        facts = tuple(census.facts[key] for key in keys if key in census.facts)
+        inner: tuple[Clause, ...] = ()
+        if isinstance(clause, AnyOf):
+            rows = clause.alternatives
+            inner = tuple(AnyOf((row,), clause.place) if len(row) > 1 else row[0] for row in rows)
+            inner = rows[0] if len(rows) == 1 else inner
+        parts = tuple(self._clause(census, part, program, values) for part in inner)
+        return ClauseTrace(clause, clause_text(clause), truth, facts, parts)
 
 
 def service_id(hook: str) -> str:

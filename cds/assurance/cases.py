@@ -1,6 +1,7 @@
 """Run the cases that stand beside the rules, with the real engine, without FHIR and without a server.
 
-A case is judged on its own rule: what other rules would suppress, merge or change is the business of the golden pairs.
+A case is judged on its own rule: what other rules would suppress, merge or change is shown by the golden
+pairs.
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ def run_cases(adviser: Adviser, cases: tuple[Case, ...]) -> tuple[CaseResult, ..
 def run_case(adviser: Adviser, case: Case) -> CaseResult:
     """Evaluate one case on the first hook of its rule; a fact that the case does not name is unknown.
 
-    ``adviser`` must hold the rule (KeyError otherwise). An engine failure is a problem of the case, not an exception.
+    ``adviser`` must hold the rule (KeyError otherwise). An engine failure is a problem of the case, not an
+    exception.
     """
     rule = adviser.knowledge.rule(case.rule)
     hook = hook_of(adviser.knowledge, rule)
     if hook is None:
-        return _result(case, [f"finding '{rule.concludes}' is used on no hook, so the rule is never evaluated"])
+        return _result(case, [f"finding '{rule.concludes}' is used on no hook; drop it or test it"])
     census = case_census(adviser.knowledge, case, hook)
     problems = list(_strangers(census, case))
     try:
@@ -120,7 +122,9 @@ def _line(role: str, clause: ClauseTrace) -> str:
     return f"{role} '{clause.text}' is {clause.truth.name.lower()}"
 
 
-def _differences(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, case: Case) -> Iterator[str]:
+def _differences(
+    base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, case: Case
+) -> Iterator[str]:
     own = own_recommendation(base, census, outcome, rule)
     if own is None:
         if case.indicator or case.says:

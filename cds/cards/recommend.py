@@ -7,7 +7,7 @@ critical, warning, info, then the topic's level. At most five cards: critical an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cds.engine import Outcome, Subject
@@ -54,7 +54,7 @@ class Recommendation:
     detail: tuple[TextPart, ...]
     suggest: tuple[SuggestionRule, ...]
     redundant: tuple[tuple[Activity, tuple[Fact, ...]], ...]
-    bound: dict[str, Fact]
+    bound: Mapping[str, tuple[Fact, ...]]
     parts: tuple[Part, ...]
 
     @property
@@ -115,9 +115,9 @@ def _recommendation(base: KnowledgeBase, census: Census, outcome: Outcome, rule:
     assert then is not None and then.card is not None  # noqa: S101 - the caller asked
     variant = next((v for n, v in enumerate(then.variants) if outcome.is_true(f"variant:{rule.id}:{n}")), None)
     card = _form(then.card, variant)
-    bound = _bound(census, [*rule.when, *(variant.when if variant else ())])
-    redundant = tuple(_redundant(base, census, outcome, card.suggest))
     part = _part(base, census, outcome, rule, variant)
+    bound = _bound(census, [*rule.when, *(variant.when if variant else ())], part.facts)
+    redundant = tuple(_redundant(base, census, outcome, card.suggest))
     return Recommendation(rule, card.indicator, card.summary, card.detail, card.suggest, redundant, bound, (part,))
 
 
@@ -126,7 +126,7 @@ def own_recommendation(
 ) -> Recommendation | None:
     """What one rule that holds says by itself, before suppression, modifiers and merging; None for a finding.
 
-    The texts that a modifier puts into other cards follow its own; without a card its title stands as summary.
+    The texts that a modifier puts into other cards follow its own; without a card its title is the summary.
     """
     then = rule.then
     if then is None:
@@ -138,7 +138,7 @@ def own_recommendation(
         return replace(own, detail=(*own.detail, *texts))
     indicator = "warning" if change and change.raise_indicator else "info"
     part = _part(base, census, outcome, rule, None)
-    return Recommendation(rule, indicator, rule.title, texts, (), (), _bound(census, rule.when), (part,))
+    return Recommendation(rule, indicator, rule.title, texts, (), (), _bound(census, rule.when, part.facts), (part,))
 
 
 def _form(card: CardText, variant: Variant | None) -> CardText:
@@ -152,14 +152,14 @@ def _form(card: CardText, variant: Variant | None) -> CardText:
     )
 
 
-def _bound(census: Census, clauses: Iterable[Clause]) -> dict[str, Fact]:
-    """The facts that conditions named with `as`; the first known one wins where alternatives share a name."""
-    bound: dict[str, Fact] = {}
+def _bound(census: Census, clauses: Iterable[Clause], behind: tuple[Fact, ...]) -> dict[str, tuple[Fact, ...]]:
+    """The facts that conditions named with `as`: those the rule rests on, where alternatives share a name."""
+    named: dict[str, dict[FactKey, Fact]] = {}
     for condition in conditions_of(iter(clauses)):
         fact = census.facts.get(condition.key)
-        if condition.bind and fact is not None and (condition.bind not in bound or bound[condition.bind].state != "known"):
-            bound[condition.bind] = fact
-    return bound
+        if condition.bind and fact is not None and fact in behind:
+            named.setdefault(condition.bind, {})[fact.key] = fact
+    return {name: tuple(facts.values()) for name, facts in named.items()}
 
 
 def _redundant(
@@ -245,7 +245,7 @@ def _modify(
         )
         detail = (*detail, *(TextPart(None, text) for text in modification.add))
         raised = "warning" if modification.raise_indicator and old.indicator == "info" else old.indicator
-        bound = {**old.bound, **_bound(census, rule.when)}
+        bound = {**old.bound, **_bound(census, rule.when, part.facts)}
         made[target] = replace(old, detail=detail, indicator=raised, bound=bound, parts=(*old.parts, part))
 
 

@@ -34,7 +34,7 @@ def render(
     """The card of one recommendation. Uuids are fresh; everything else is decided by the arguments."""
     rule = recommendation.rule
     words = {name: threshold.quoted for name, threshold in base.thresholds.items()}
-    spoken = {name: plain(fact.shown or fact.title, 80) for name, fact in recommendation.bound.items()}
+    spoken = {name: plain(_brief(facts), 80) for name, facts in recommendation.bound.items()}
     suggestions = tuple(_suggestions(base, census, recommendation, encounter_id))
     reasons = rule.then.override_reasons if rule.then else ()
     first = rule.evidence[0]
@@ -63,7 +63,7 @@ def render(
 
 
 def _detail(base: KnowledgeBase, census: Census, recommendation: Recommendation, words: dict[str, str]) -> str:
-    escaped = {name: escape(fact.shown or fact.title, 160) for name, fact in recommendation.bound.items()}
+    escaped = {name: escape(_shown(facts), 160) for name, facts in recommendation.bound.items()}
     advice = " ".join(fill(part.text, {**words, **escaped}) for part in recommendation.detail)
     blocks = [advice, *_redundant_lines(recommendation)]
     blocks.append(_list("Based on", (fact.line for fact in _based_on(census, recommendation))))
@@ -73,6 +73,14 @@ def _detail(base: KnowledgeBase, census: Census, recommendation: Recommendation,
     blocks.append(" ".join(f"When this may be wrong: {p.rule.caution}" for p in recommendation.parts[:1]))
     blocks.append(_signature(base, recommendation))
     return "\n\n".join(block for block in blocks if block)
+
+
+def _brief(facts: tuple[Fact, ...]) -> str:
+    return "; ".join(dict.fromkeys(fact.brief or fact.shown or fact.title for fact in facts))
+
+
+def _shown(facts: tuple[Fact, ...]) -> str:
+    return "; ".join(dict.fromkeys(fact.shown or fact.title for fact in facts))
 
 
 def _list(title: str, lines: Iterable[str]) -> str:
@@ -138,8 +146,9 @@ def _signature(base: KnowledgeBase, recommendation: Recommendation) -> str:
 def _label(base: KnowledgeBase, row: Evidence) -> str:
     source = base.sources[row.source]
     year = f" {source.year}" if source.year else ""
-    section = f", {row.section}" if row.section else ""
-    return f"{source.organisation}{year}{section}"
+    # Our own texts have no organisation that a reader knows; others are named by organisation and year.
+    name = source.title if source.read == "local" else f"{source.organisation}{year}"
+    return f"{name}, {row.section}" if row.section else name
 
 
 def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link]:
@@ -162,7 +171,7 @@ def _suggestions(
     needless = {activity.id for activity, _ in recommendation.redundant}
     for suggestion in recommendation.suggest:
         if suggestion.remove is not None:
-            actions = tuple(_removals(recommendation.bound[suggestion.remove]))
+            actions = tuple(_removals(recommendation.bound.get(suggestion.remove, ())))
         else:
             wanted = [base.activities[name] for name in suggestion.create if name not in needless]
             actions = tuple(_create(census, recommendation, activity, encounter_id) for activity in wanted)
@@ -170,9 +179,9 @@ def _suggestions(
             yield Suggestion(label=suggestion.label, uuid=str(uuid.uuid4()), actions=actions)
 
 
-def _removals(fact: Fact) -> Iterator[Action]:
-    """Delete actions for the drafts behind an order fact that have an id to name them by."""
-    for source in fact.sources:
+def _removals(facts: tuple[Fact, ...]) -> Iterator[Action]:
+    """Delete actions for the drafts behind order facts that have an id to name them by, each once."""
+    for source in dict.fromkeys(source for fact in facts for source in fact.sources):
         if " " not in source:
             yield Action(type="delete", description=f"Remove the draft order {source}", resource_id=source)
 

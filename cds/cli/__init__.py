@@ -21,7 +21,7 @@ from cds.cli.run import run_request
 from cds.cli.serve import serve_http
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
 from cds.cli.terminal import print_lines
-from cds.cli.test import test_rules
+from cds.cli.test import run_rule_cases
 from cds.knowledge import KnowledgeError
 from cds.service import SettingsError
 from cds.service.log import fault
@@ -36,13 +36,13 @@ _INTERRUPTED: Final = 130
 app = typer.Typer(name=NAME, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("serve")(serve_http)
 app.command("check")(check_rules)
-app.command("test")(test_rules)
+app.command("test")(run_rule_cases)
 app.command("run")(run_request)
 app.command("explain")(explain_request)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (default: that of the process) and return its exit code; nothing is ever raised."""
+    """Run one command line (default: that of the process) and return its exit code; nothing is raised."""
     _write_whatever_the_terminal_cannot_show()
     try:
         code = app(arguments, prog_name=NAME, standalone_mode=False)
@@ -67,7 +67,7 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
-    """Decision support about leg cramps, calcium and vitamin D in pregnancy. Without a command: five examples."""
+    """Decision support about leg cramps, calcium and vitamin D in pregnancy; alone: five examples."""
     if version:
         print_lines([f"{NAME} {cds.__version__}"])
         raise typer.Exit
@@ -90,7 +90,7 @@ def examples() -> list[str]:
 
 
 def _some_request() -> str:
-    """A golden request of the checkout as seen from here, so that the examples can be pasted; else a placeholder."""
+    """A request fixture of the checkout as seen from here, so that the examples can be pasted."""
     fixtures = Path(cds.__file__).resolve().parent.parent / "fixtures" / "requests"
     found = min(fixtures.glob("*.json"), default=None)
     if found is None:
@@ -109,11 +109,14 @@ def _failure(error: Exception) -> tuple[str, int]:
     if isinstance(error, _UsageError):
         command = getattr(getattr(error, "ctx", None), "command_path", NAME)
         message = getattr(error, "format_message", error.__str__)()
-        return f"{command}: {' '.join(message.split())} Try '{command} --help'.", WRONG_USE
+        return f"{command}: {' '.join(message.split()).rstrip('.')}; see {command} --help", WRONG_USE
     if isinstance(error, OSError):
         return f"{error.filename or NAME}: {(error.strerror or type(error).__name__).lower()}", ISSUES
     where = fault(error)
-    return f"{NAME}: internal error {where['error']} at {where['at']}; no advice was given, please report it", ISSUES
+    return (
+        f"{NAME}: internal error {where['error']} at {where['at']}; no advice was given, please report it",
+        ISSUES,
+    )
 
 
 def _write_whatever_the_terminal_cannot_show() -> None:

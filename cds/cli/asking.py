@@ -35,14 +35,15 @@ class Answer:
     def footer(self) -> str:
         """By what the answer was made, for a reader who compares two of them."""
         base = self.knowledge
-        return f"{self.hook} at {self.now.isoformat(timespec='minutes')}, profile {base.profile}, knowledge {base.hash[:12]}"
+        when = self.now.isoformat(timespec="minutes")
+        return f"{self.hook} at {when}, profile {base.profile}, knowledge {base.hash[:12]}"
 
 
 @contextmanager
 def answer(source: str, hook: str | None, settings: Settings) -> Iterator[Answer]:
-    """Ask for advice about the request in ``source`` ("-": stdin), as a POST to the service of ``hook`` would.
+    """Ask for advice about the request in ``source`` ("-": stdin), like a POST to the service of ``hook``.
 
-    Raises Stop: 2 for a request that cannot be read or breaks the specification, 1 when needed data is missing.
+    Raises Stop: 2 for a request that cannot be read or breaks the specification, 1 for missing data.
     """
     body = _body(source)
     asked = hook or _hook_of(body)

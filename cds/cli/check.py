@@ -12,7 +12,15 @@ import typer
 from cds.cli.options import Profile, RulesDir, SiteFile, settings_from
 from cds.cli.stop import ISSUES
 from cds.cli.terminal import print_lines
-from cds.knowledge import KnowledgeBase, KnowledgeError, Problem, bundled_rules, check, load_cases, load_knowledge
+from cds.knowledge import (
+    KnowledgeBase,
+    KnowledgeError,
+    Problem,
+    bundled_rules,
+    check,
+    load_cases,
+    load_knowledge,
+)
 
 SignOffs = Annotated[bool, typer.Option("--sign-offs", help="List what a clinician still has to confirm.")]
 
@@ -27,7 +35,9 @@ def check_rules(
         base = load_knowledge(root, settings.site_file, settings.profile)
         written_for = published(root, base, settings.site_file, settings.profile)
     except KnowledgeError as error:
-        print_lines([*located(error.problems, root), f"{counted(len(error.problems), 'problem')}; nothing was loaded"])
+        print_lines(
+            [*located(error.problems, root), f"{counted(len(error.problems), 'problem')}; nothing was loaded"]
+        )
         raise typer.Exit(ISSUES) from None
     cases, problems = load_cases(written_for, root)
     open_ones = [problem for problem in check(base) if problem.open_sign_off]
@@ -53,13 +63,16 @@ def check_rules(
 
 
 def published(root: Path, base: KnowledgeBase, site: Path | None, profile: str) -> KnowledgeBase:
-    """The knowledge that the cases are written for: limits of the default profile, without a site's own values."""
+    """The knowledge that the cases are written for: the default profile, without a site's own values."""
     return base if site is None and profile == "seed" else load_knowledge(root)
 
 
 def located(problems: Sequence[Problem], root: Path) -> list[str]:
     """Problems as lines whose file can be opened from where the user stands."""
-    return [f"{_from_here(root / problem.file, problem.file)}:{problem.line}: {problem.message}" for problem in problems]
+    return [
+        f"{_from_here(root / problem.file, problem.file)}:{problem.line}: {problem.message}"
+        for problem in problems
+    ]
 
 
 def _from_here(path: Path, name: str) -> str:

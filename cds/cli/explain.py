@@ -14,19 +14,16 @@ from cds.cli.asking import Answer, answer
 from cds.cli.options import AsJson, Hook, Now, Profile, RequestFile, RulesDir, SiteFile, settings_from
 from cds.cli.stop import WRONG_USE, Stop
 from cds.cli.terminal import Line, paragraph, print_bytes, print_lines, safe
-from cds.engine import Truth
 from cds.facts import Fact
 from cds.knowledge import KnowledgeBase
 from cds.knowledge.errors import did_you_mean
-from cds.knowledge.model import Clause, conditions_of
+from cds.knowledge.model import AnyOf, Condition
 from cds.service.json_input import dump_json
 
 RuleName = Annotated[str | None, typer.Option("--rule", metavar="ID", help="Explain this rule only.")]
 
 _RESULTS: Final = ("fired", "suppressed", "silent")
 _STYLES: Final = {"fired": "bold green", "suppressed": "bold yellow", "silent": "bold"}
-_MARKS: Final = {Truth.TRUE: "true     ", Truth.FALSE: "false    ", Truth.UNKNOWN: "unknown  "}
-_FACT_INDENT: Final = 13
 
 
 def explain_request(
@@ -58,7 +55,7 @@ def _chosen(traces: tuple[RuleTrace, ...], name: str | None, hook: str) -> tuple
     return tuple(sorted(chosen, key=lambda trace: _RESULTS.index(trace.result)))
 
 
-# -- text -------------------------------------------------------------------------------------------------------------
+# -- text --------------------------------------------------------------------------------------------
 
 
 def _text(given: Answer, traces: tuple[RuleTrace, ...]) -> Iterator[Line]:
@@ -71,7 +68,8 @@ def _text(given: Answer, traces: tuple[RuleTrace, ...]) -> Iterator[Line]:
             yield from paragraph(remark, 2, first="- ")
         yield ""
     counts = Counter(trace.result for trace in traces)
-    yield from paragraph(", ".join(f"{counts[r]} {r}" for r in _RESULTS) + f"; {given.footer}")
+    yield ", ".join(f"{counts[result]} {result}" for result in _RESULTS)
+    yield from paragraph(given.footer)
 
 
 def _rule(base: KnowledgeBase, trace: RuleTrace) -> Iterator[Line]:
@@ -80,34 +78,37 @@ def _rule(base: KnowledgeBase, trace: RuleTrace) -> Iterator[Line]:
     concludes = f" (finding '{rule.concludes}')" if rule.concludes else ""
     heading = f"{rule.id} {rule.version}: {rule.title}{concludes}"
     yield from paragraph(heading, first=f"{trace.result.upper()}{by}  ", style=_STYLES[trace.result])
-    yield from _clauses(base, "when", rule.when, trace.conditions)
-    yield from _clauses(base, "unless", rule.unless, trace.exclusions)
+    for title, clauses in (("when", trace.conditions), ("unless", trace.exclusions)):
+        if clauses:
+            yield f"  {title}"
+        for clause in clauses:
+            yield from _clause(base, clause, 4)
 
 
-def _clauses(
-    base: KnowledgeBase, title: str, clauses: tuple[Clause, ...], traces: tuple[ClauseTrace, ...]
-) -> Iterator[Line]:
-    if traces:
-        yield f"  {title}"
-    for clause, trace in zip(clauses, traces, strict=True):
-        yield from paragraph(trace.text, 4, first=_MARKS[trace.truth])
-        for note in _notes(base, clause):
-            yield from paragraph(note, _FACT_INDENT)
-        for fact in trace.facts:
-            yield from paragraph(_fact(fact), _FACT_INDENT, first="- ")
+def _clause(base: KnowledgeBase, trace: ClauseTrace, indent: int) -> Iterator[Line]:
+    """A condition with its facts; of an `any` its alternatives, further in."""
+    mark = f"{trace.truth.value:9}"
+    if isinstance(trace.clause, AnyOf):
+        alternatives = len(trace.clause.alternatives)
+        yield from paragraph("any of" if alternatives > 1 else "all of", indent, first=mark)
+        for part in trace.parts:
+            yield from _clause(base, part, indent + 2)
+        return
+    yield from paragraph(trace.text, indent, first=mark)
+    for note in _notes(base, trace.clause):
+        yield from paragraph(note, indent + len(mark))
+    for fact in trace.facts:
+        yield from paragraph(_fact(fact), indent + len(mark), first="- ")
 
 
-def _notes(base: KnowledgeBase, clause: Clause) -> Iterator[str]:
-    """What a name in the clause stands for: the number of a threshold, the rules behind a finding."""
-    noted: dict[str, None] = {}
-    for condition in conditions_of(iter((clause,))):
-        for assertion in condition.assertions:
-            if assertion.threshold:
-                noted[f"{assertion.threshold} is {base.threshold(assertion.threshold).quoted}"] = None
-        if condition.kind == "finding":
-            makers = ", ".join(rule.id for rule in base.rules if rule.concludes == condition.concept)
-            noted[f"finding {condition.concept}: see {makers}"] = None
-    yield from noted
+def _notes(base: KnowledgeBase, condition: Condition) -> Iterator[str]:
+    """What a name in the condition stands for: the number of a threshold, the rules behind a finding."""
+    for assertion in condition.assertions:
+        if assertion.threshold:
+            yield f"{assertion.threshold} is {base.threshold(assertion.threshold).quoted}"
+    if condition.kind == "finding":
+        makers = ", ".join(rule.id for rule in base.rules if rule.concludes == condition.concept)
+        yield f"concluded by {makers}"
 
 
 def _fact(fact: Fact) -> str:
@@ -115,7 +116,7 @@ def _fact(fact: Fact) -> str:
     return "; ".join([f"{fact.line}{word}", *fact.remarks])
 
 
-# -- JSON -------------------------------------------------------------------------------------------------------------
+# -- JSON --------------------------------------------------------------------------------------------
 
 
 def _json(given: Answer, traces: tuple[RuleTrace, ...]) -> dict[str, Any]:
@@ -144,5 +145,8 @@ def _rule_json(trace: RuleTrace) -> dict[str, Any]:
     }
 
 
-def _clause_json(clause: ClauseTrace) -> dict[str, Any]:
-    return {"text": clause.text, "truth": clause.truth.value, "facts": [fact_proof(fact) for fact in clause.facts]}
+def _clause_json(trace: ClauseTrace) -> dict[str, Any]:
+    clause: dict[str, Any] = {"text": trace.text, "truth": trace.truth.value}
+    if trace.parts:
+        return {**clause, "parts": [_clause_json(part) for part in trace.parts]}
+    return {**clause, "facts": [fact_proof(fact) for fact in trace.facts]}

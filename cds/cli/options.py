@@ -14,20 +14,25 @@ RulesDir = Annotated[
     Path | None, typer.Option("--rules", metavar="DIR", help="Folder of rules; default: the bundled ones.")
 ]
 SiteFile = Annotated[
-    Path | None, typer.Option("--site", metavar="FILE", help="Site file with local codes; default: the example.")
+    Path | None,
+    typer.Option("--site", metavar="FILE", help="Site file with local codes; default: the example."),
 ]
 Profile = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help="Profile whose thresholds are used; default: seed.")
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="Profile whose thresholds are used; default: seed."),
 ]
 Now = Annotated[
-    str | None, typer.Option("--now", metavar="ISO", help="Judge at this ISO 8601 time instead of the clock's.")
+    str | None,
+    typer.Option("--now", metavar="ISO", help="Judge at this ISO 8601 time instead of the clock's."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Hook = Annotated[
-    str | None, typer.Option("--hook", metavar="HOOK", help="Service to ask; default: the hook that the request names.")
+    str | None,
+    typer.Option("--hook", metavar="HOOK", help="Service to ask; default: the hook that the request names."),
 ]
 RequestFile = Annotated[
-    str, typer.Argument(metavar="REQUEST.json", show_default=False, help="A CDS Hooks request; - reads stdin.")
+    str,
+    typer.Argument(metavar="REQUEST.json", show_default=False, help="A CDS Hooks request; - reads stdin."),
 ]
 
 _FLAGS: Final = {

@@ -10,7 +10,7 @@ from cds.cli.asking import Answer, answer
 from cds.cli.check import counted
 from cds.cli.options import AsJson, Hook, Now, Profile, RequestFile, RulesDir, SiteFile, settings_from
 from cds.cli.terminal import Line, paragraph, print_bytes, print_lines
-from cds.hooks import Card, CdsResponse, to_json
+from cds.hooks import Card, to_json
 from cds.service.json_input import dump_json
 
 STYLES: Final = {"critical": "bold red", "warning": "bold yellow", "info": "bold cyan"}
@@ -31,7 +31,7 @@ def run_request(
     settings = settings_from(fixed_now=now, rules_dir=rules, site_file=site, profile=profile)
     with answer(request, hook, settings) as given:
         if as_json:
-            print_bytes(dump_json(to_json(CdsResponse(cards=given.advice.cards))))
+            print_bytes(dump_json(to_json(given.advice.response())))
         else:
             print_lines(_answer(given))
 

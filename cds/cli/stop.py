@@ -13,7 +13,7 @@ WRONG_USE: Final = 2
 
 
 class Stop(Exception):
-    """Ends a verb: ``text`` goes to stderr as it is, ``code`` is the exit code. No patient value in the text."""
+    """Ends a verb: ``text`` goes to stderr as it is, ``code`` is the exit code. It holds no patient value."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)

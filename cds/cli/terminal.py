@@ -19,12 +19,13 @@ Line = str | Text
 
 
 def safe(text: str) -> str:
-    """Record text as one printable line: no control characters, so no escape sequence reaches the terminal."""
+    """Record text as one printable line: without control characters no escape sequence reaches a terminal."""
     return plain(text, _NO_LIMIT)
 
 
 def paragraph(text: str, indent: int = 0, *, first: str = "", style: str = "") -> list[Line]:
-    """``text``, made safe, wrapped between words behind ``indent`` blanks; ``first`` stands before its first line.
+    """``text``, made safe, wrapped between words behind ``indent`` blanks; ``first`` stands before its first
+    line.
 
     A word longer than a line, such as a reference, stays whole: it must be possible to copy it.
     """

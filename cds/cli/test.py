@@ -16,25 +16,29 @@ from cds.knowledge import KnowledgeBase, Problem, bundled_rules, load_cases, loa
 from cds.knowledge.errors import did_you_mean
 
 RuleNames = Annotated[
-    list[str] | None, typer.Argument(metavar="[RULE]...", show_default=False, help="Rule ids; default: all rules.")
+    list[str] | None,
+    typer.Argument(metavar="[RULE]...", show_default=False, help="Rule ids; default: all rules."),
 ]
 
 
-def test_rules(names: RuleNames = None, rules: RulesDir = None) -> None:
-    """Run the cases of the rules, on the default profile and site. Exit code 1 when a case fails or none is there."""
+def run_rule_cases(names: RuleNames = None, rules: RulesDir = None) -> None:
+    """Run the cases of the rules, on the default profile and site. Exit code 1 if one fails or is missing."""
     settings = settings_from(rules_dir=rules)
     root = settings.rules_dir or bundled_rules()
     base = load_knowledge(root)
     wanted = _wanted(base, names or [])
     cases, unsound = load_cases(base, root)
     files = {f"{base.rule(name).topic}/{name}.cases.yaml" for name in wanted}
-    untold = [p for p in unsound if p.file in files or p.file in {base.rule(name).place.file for name in wanted}]
+    untold = [
+        p for p in unsound if p.file in files or p.file in {base.rule(name).place.file for name in wanted}
+    ]
     with Adviser(base) as adviser:
         results = run_cases(adviser, tuple(case for case in cases if case.rule in wanted))
     failed = [result for result in results if not result.passed]
     problems = [p for result in failed for p in _problems(result)]
     print_lines(located(problems, root))
-    verdict = f"{counted(len(failed), 'failure')} in {counted(len(results), 'case')} of {counted(len(wanted), 'rule')}"
+    ran = f"{counted(len(results), 'case')} of {counted(len(wanted), 'rule')}"
+    verdict = f"{counted(len(failed), 'failure')} in {ran}"
     hint = f"; {counted(len(untold), 'problem')} in the case files, see prenatal-cds check" if untold else ""
     print_lines([verdict + hint])
     if failed or untold or not results:

@@ -79,7 +79,7 @@ def _result(base: KnowledgeBase, seen: Seen, concept: str) -> Result:
     limits = _PLAUSIBLE.get(concept)
     if limits is not None and not base.number(f"{limits}-plausible-low") <= value <= base.number(f"{limits}-plausible-high"):
         return Result(seen, None, found.given, "is not plausible in its unit; verify it")
-    canonical = CANONICAL_UNITS[("lab", concept) if ("lab", concept) in CANONICAL_UNITS else ("vital", concept)]
+    canonical = next(unit for (_, name), unit in CANONICAL_UNITS.items() if name == concept)
     shown = found.given if found.unit == canonical else f"{found.given} = {quantity_text(_short(value), canonical)}"
     return Result(seen, value, shown, None)
 

@@ -193,6 +193,7 @@ def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]
         key,
         title,
         _listed(key, rows),
+        brief="; ".join(dict.fromkeys(p.name for p, _ in rows)),
         sources=tuple(p.resource.name for p, _ in rows),
         selected=selected,
         dose=highest,
@@ -211,4 +212,5 @@ def _listed(key: FactKey, rows: list[tuple[Product, Decimal | None]]) -> str:
 
 
 def _whole(dose: Decimal) -> Decimal:
-    return dose.quantize(Decimal(1)) if dose == dose.quantize(Decimal(1)) else dose.normalize()
+    """As a card says it: whole from one hundred on, exact below."""
+    return dose.quantize(Decimal(1)) if dose >= 100 or dose == dose.quantize(Decimal(1)) else dose.normalize()

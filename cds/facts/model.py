@@ -24,7 +24,7 @@ class Fact:
     """One typed clinical statement about one patient.
 
     ``attributes`` are what the engine may test (numbers in canonical units, ages in days, booleans, enumerated words).
-    ``shown`` is the value as the card says it, ``sources`` are `Type/id` references, ``reason`` explains absence or
+    ``shown`` is the value as the card says it, ``brief`` a shorter form for a summary, ``sources`` are `Type/id` references, ``reason`` explains absence or
     ignorance, ``remarks`` name what a reader of the value should know. ``orders`` are the draft resources behind an
     order fact, for a suggestion that removes them.
     """
@@ -38,6 +38,7 @@ class Fact:
     sources: tuple[str, ...] = ()
     reason: str = ""
     remarks: tuple[str, ...] = ()
+    brief: str = ""
 
     def __post_init__(self) -> None:
         if self.state == "unknown" and self.attributes:
@@ -63,12 +64,13 @@ def known(
     day: date | None = None,
     sources: tuple[str, ...] = (),
     remarks: tuple[str, ...] = (),
+    brief: str = "",
     **attributes: Value | None,
 ) -> Fact:
     """A known fact; attributes that are None are left out (the engine then treats tests on them as unknown)."""
     values: dict[str, Value] = {"present": True}
     values.update({name: value for name, value in attributes.items() if value is not None})
-    return Fact(key, title, "known", values, shown, day, sources, "", remarks)
+    return Fact(key, title, "known", values, shown, day, sources, "", remarks, brief)
 
 
 def absent(key: FactKey, title: str, reason: str, remarks: tuple[str, ...] = ()) -> Fact:

@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -28,9 +27,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import cds
 from cds.advise import Adviser, DataUnavailable, PatientMismatch
 from cds.hooks import (
-    CdsResponse,
     Discovery,
     InvalidRequest,
     ServiceEntry,
@@ -133,7 +132,7 @@ async def _health(request: Request) -> Response:
     settings: Settings = state.settings
     body: dict[str, Any] = {
         "status": "ok",
-        "version": _version(),
+        "version": cds.__version__,
         "rules": {"hash": knowledge.hash, "profile": knowledge.profile},
         "clock": "running",
     }
@@ -163,7 +162,7 @@ async def _call(request: Request) -> Response:
     advice = adviser.advise(hook_request, state.settings.now())
     topics = [card.source.topic.code for card in advice.cards if card.source.topic is not None]
     _note(request, cards=len(advice.cards), rules=topics)
-    return _json(to_json(CdsResponse(cards=advice.cards)))
+    return _json(to_json(advice.response()))
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:
@@ -306,14 +305,6 @@ class _Envelope:
 def _note(request: Request, **fields: Any) -> None:
     """Add fields to the log line of this request."""
     request.scope["prenatal_cds"]["notes"].update(fields)
-
-
-@functools.cache
-def _version() -> str:
-    try:
-        return version("prenatal-cds")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "not installed"
 
 
 def _json(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -8,6 +8,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -23,16 +24,6 @@ from cds.service.settings import ENV_PREFIX, Settings, load_settings
 
 _FACTORY: Final = "cds.service.run:app_from_environment"
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL
-# The shortest call that is answered: null says "looked, nothing there", where a missing key would be 412.
-_INLINE_EXAMPLE: Final = {
-    "hookInstance": "5b0c1e6a-2c55-4d0e-9a1a-6b1d2f3c4e5f",
-    "context": {"userId": "Practitioner/example", "patientId": "example"},
-    "prefetch": {
-        "patient": {"resourceType": "Patient", "id": "example", "gender": "female"},
-        "pregnancy": None,
-        "conditions": None,
-    },
-}
 
 
 def serve(settings: Settings) -> None:
@@ -85,15 +76,16 @@ def greeting(settings: Settings, services: Iterable[ServiceEntry]) -> list[str]:
     entries = list(services)
     lines = [f"Discovery:  {base}/cds-services"]
     if entries:
-        lines += ["Try:", f"  {example_call(base, entries)}"]
+        lines += ["Try:", f"  {example_call(base, entries, settings.now().date())}"]
     if settings.fixed_now is not None:
-        lines.append(
-            f"The clock is stopped at {settings.now().isoformat()}: for demonstrations, never for patients."
-        )
+        stopped = settings.now().isoformat()
+        lines.append(f"The clock is stopped at {stopped}: for demonstrations, never for patients.")
+    elif (dated := _fixture_clock()) and "@" in lines[-1]:
+        lines.append(f"(Its record is of {dated}; {ENV_PREFIX}FIXED_NOW={dated} stops the clock there.)")
     return lines
 
 
-def example_call(base: str, services: list[ServiceEntry]) -> str:
+def example_call(base: str, services: list[ServiceEntry], today: date) -> str:
     """A curl command for the first request fixture of the checkout, or with a short inline body when
     installed alone.
     """
@@ -103,7 +95,33 @@ def example_call(base: str, services: list[ServiceEntry]) -> str:
         if hook in by_hook:
             return _curl(base, by_hook[hook], f"@{shlex.quote(_from_here(fixture))}")
     service = by_hook.get("patient-view", services[0])
-    return _curl(base, service, shlex.quote(json.dumps({"hook": service.hook, **_INLINE_EXAMPLE})))
+    return _curl(base, service, shlex.quote(json.dumps(_example_body(service.hook, today))))
+
+
+def _example_body(hook: str, today: date) -> dict[str, Any]:
+    """A short call about a pregnant woman with leg cramps, recorded `today`: old records do not count."""
+    active = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
+    conditions = [
+        {
+            "resource": {
+                "resourceType": "Condition",
+                "clinicalStatus": {"coding": [active]},
+                "code": {"coding": [{"system": "http://snomed.info/sct", "code": code}]},
+                "subject": {"reference": "Patient/example"},
+                "recordedDate": today.isoformat(),
+            }
+        }
+        for code in ("77386006", "449917004")
+    ]
+    return {
+        "hook": hook,
+        "hookInstance": "5b0c1e6a-2c55-4d0e-9a1a-6b1d2f3c4e5f",
+        "context": {"userId": "Practitioner/example", "patientId": "example"},
+        "prefetch": {
+            "patient": {"resourceType": "Patient", "id": "example", "gender": "female"},
+            "conditions": {"resourceType": "Bundle", "type": "searchset", "entry": conditions},
+        },
+    }
 
 
 def _curl(base: str, service: ServiceEntry, data: str) -> str:
@@ -111,8 +129,19 @@ def _curl(base: str, service: ServiceEntry, data: str) -> str:
 
 
 def _fixtures() -> list[Path]:
-    checkout = Path(cds.__file__).resolve().parent.parent
-    return sorted((checkout / "fixtures" / "requests").glob("*.json"))
+    return sorted((_fixtures_dir() / "requests").glob("*.json"))
+
+
+def _fixture_clock() -> str | None:
+    """The time at which the fixtures were written, or None without them."""
+    try:
+        return (_fixtures_dir() / "now.txt").read_text("utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _fixtures_dir() -> Path:
+    return Path(cds.__file__).resolve().parent.parent / "fixtures"
 
 
 def _hook_of(fixture: Path) -> str | None:

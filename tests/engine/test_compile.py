@@ -167,6 +167,18 @@ def test_a_branch_of_more_tests_than_a_fact_holds_is_refused_and_one_less_is_not
         assert not engine.evaluate({**values, "n239": Decimal(0)}).is_true("it")
 
 
+def test_more_groups_than_the_librarys_root_node_holds_are_refused() -> None:
+    variables = numbers(400)
+    halves = [All(tuple(map(above, list(variables)[start : start + 200]))) for start in (0, 200)]
+
+    def alternating(count: int) -> Program:
+        return Program(variables, {f"s{i}": halves[i % 2] for i in range(count)})
+
+    assert len(compile_program(alternating(400)).strata[0].groups) == 400
+    with pytest.raises(CompileError, match="stratum 0: 401 groups, more than 400; split the rules"):
+        compile_program(alternating(401))
+
+
 def test_property_names_with_one_hash_are_refused() -> None:
     with pytest.raises(CompileError, match="'liquid' and 'costarring' have the same hash"):
         refuse_hash_collisions(["costarring", "x", "liquid"])
@@ -327,6 +339,17 @@ def test_tests_keep_their_order_and_repeats_and_contradictions_are_dropped() -> 
         "number is below 2.1 and text is known and flag is true and number is at least 2.1",
     ]
     assert [branch.words for branch in compiled.branches("other")] == ["flag is true"]
+
+
+def test_hits_come_in_the_order_in_which_the_branches_were_written() -> None:
+    statements: dict[str, Expression] = {
+        name: Any(tuple(above("number", limit) for limit in (5, 9, 1, 7, 3))) for name in ("b", "a")
+    }
+    with Engine(compile_program(Program(VARIABLES, statements))) as engine:
+        hits = engine.evaluate({"number": Decimal(8)}).hits
+    assert list(hits) == ["b", "a"]
+    assert [hit.words for hit in hits["b"]] == [f"number is above {limit}" for limit in (5, 1, 7, 3)]
+    assert [hit.index for hit in hits["a"]] == [0, 2, 3, 4]
 
 
 def test_a_false_side_is_compiled_only_where_something_asks_for_it() -> None:

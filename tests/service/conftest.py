@@ -80,6 +80,31 @@ def empty_chart(server: str) -> ServiceBody:
     }
 
 
+@pytest.fixture(scope="session")
+def cramps_chart(empty_chart: ServiceBody) -> ServiceBody:
+    """The call of `empty_chart` for a pregnant woman with leg cramps; every id holds `mother-1`."""
+    chart = copy.deepcopy(empty_chart)
+    active = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
+    chart["prefetch"]["conditions"] = {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "entry": [
+            {
+                "resource": {
+                    "resourceType": "Condition",
+                    "id": f"{name}-mother-1",
+                    "clinicalStatus": {"coding": [active]},
+                    "code": {"coding": [{"system": "http://snomed.info/sct", "code": code}]},
+                    "subject": {"reference": "Patient/mother-1"},
+                    "recordedDate": "2026-11-20",
+                }
+            }
+            for name, code in (("pregnancy", "77386006"), ("cramps", "449917004"))
+        ],
+    }
+    return chart
+
+
 @pytest.fixture
 def body(empty_chart: ServiceBody) -> ServiceBody:
     """A copy of `empty_chart` that a test may change."""

@@ -67,6 +67,22 @@ def test_discovery_answers_with_and_without_a_trailing_slash(client: httpx.Clien
     assert client.get("/cds-services/").json() == client.get("/cds-services").json()
 
 
+def test_a_chart_with_cramps_is_answered_with_cards_that_obey_the_specification(
+    client: httpx.Client, cramps_chart: dict[str, Any]
+) -> None:
+    answer = client.post(VIEW, json=cramps_chart)
+    assert answer.status_code == 200, answer.text
+    cards = answer.json()["cards"]
+    assert cards
+    assert "null" not in answer.text
+    for card in cards:
+        assert 0 < len(card["summary"]) < 140
+        assert card["indicator"] in {"info", "warning", "critical"}
+        assert card["uuid"]
+        assert ("suggestions" in card) <= ("selectionBehavior" in card)
+        assert all(reason["display"] for reason in card.get("overrideReasons", []))
+
+
 def test_a_valid_call_is_answered_with_an_array_of_cards(client: httpx.Client, body: dict[str, Any]) -> None:
     answer = client.post(VIEW, json=body)
     assert answer.status_code == 200, answer.text
@@ -130,6 +146,12 @@ def test_a_preflight_lets_the_authorization_header_in_by_name(
     assert method in answer.headers["access-control-allow-methods"]
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_a_preflight_names_the_headers_even_when_it_did_not_ask_for_them(client: httpx.Client) -> None:
+    answer = client.options(VIEW, headers=BROWSER | {"Access-Control-Request-Method": "POST"})
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    assert "*" not in answer.headers["access-control-allow-headers"]
 
 
 def test_a_call_with_a_token_from_another_origin_is_answered_and_readable(
@@ -312,9 +334,9 @@ def test_a_failure_inside_is_500_with_a_request_id_and_never_an_empty_array_of_c
 
 
 def test_a_log_line_says_what_was_answered_and_nothing_about_whom(
-    serving: Serving, body: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    serving: Serving, cramps_chart: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = json.dumps(body).replace("mother-1", CANARY)
+    whole = json.dumps(cramps_chart).replace("mother-1", CANARY)
     with serving(create_app(load_settings({"fixed_now": "2026-11-22T12:00:00Z"}))) as base:
         answer = httpx.post(
             f"{base}{VIEW}?{CANARY}",
@@ -330,7 +352,10 @@ def test_a_log_line_says_what_was_answered_and_nothing_about_whom(
     calls = [line for line in lines if line["event"] == "request"]
     assert [line["status"] for line in calls] == [answer.status_code, 404]
     assert calls[0]["service"] == "prenatal-patient-view"
-    assert calls[0]["cards"] == len(answer.json()["cards"])
+    cards = answer.json()["cards"]
+    assert CANARY in answer.text
+    assert calls[0]["cards"] == len(cards) > 0
+    assert calls[0]["rules"] == [card["source"]["topic"]["code"] for card in cards]
     assert calls[0]["duration_ms"] > 0
     allowed = {
         "event",
@@ -350,33 +375,36 @@ def test_a_log_line_says_what_was_answered_and_nothing_about_whom(
 
 
 def test_eight_clients_with_different_patients_never_see_each_other(
-    server: str, empty_chart: dict[str, Any]
+    server: str, empty_chart: dict[str, Any], cramps_chart: dict[str, Any]
 ) -> None:
-    def visit(number: int) -> tuple[int, set[int], str]:
-        mother = f"mother-{number}-secret"
-        text = json.dumps(empty_chart).replace("mother-1", mother)
-        statuses, seen = set(), ""
+    def visit(number: int) -> tuple[int, set[tuple[int, bool]], str]:
+        chart = cramps_chart if number % 2 else empty_chart
+        text = json.dumps(chart).replace("mother-1", f"mother-{number}-secret")
+        outcomes, seen = set(), ""
         with httpx.Client(base_url=server, timeout=60, trust_env=False) as client:
             for _ in range(25):
                 answer = client.post(VIEW, content=text, headers={"Content-Type": "application/json"})
-                statuses.add(answer.status_code)
+                outcomes.add((answer.status_code, bool(answer.json()["cards"])))
                 seen += answer.text
-        return number, statuses, seen
+        return number, outcomes, seen
 
     with ThreadPoolExecutor(8) as pool:
         visits = list(pool.map(visit, range(10, 18)))
-    for number, statuses, seen in visits:
-        assert statuses == {200}
-        assert {int(found) for found in re.findall(r"mother-(\d+)-secret", seen)} <= {number}
+    for number, outcomes, seen in visits:
+        cramps = number % 2 == 1
+        assert outcomes == {(200, cramps)}
+        assert set(re.findall(r"mother-(\d+)-secret", seen)) == ({str(number)} if cramps else set())
 
 
 def test_a_retry_with_the_same_hook_instance_gives_the_same_advice(
-    client: httpx.Client, body: dict[str, Any]
+    client: httpx.Client, cramps_chart: dict[str, Any]
 ) -> None:
     def advice() -> list[dict[str, Any]]:
         return [
             {name: card.get(name) for name in ("summary", "detail", "indicator", "source", "links")}
-            for card in client.post(VIEW, json=body).json()["cards"]
+            for card in client.post(VIEW, json=cramps_chart).json()["cards"]
         ]
 
-    assert advice() == advice()
+    first = advice()
+    assert first
+    assert advice() == first

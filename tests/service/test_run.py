@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,21 @@ def test_the_greeting_names_a_reachable_address_when_listening_on_all() -> None:
         assert lines[0] == f"Discovery:  http://{shown}:8123/cds-services"
 
 
-def test_an_example_call_without_fixtures_carries_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_call_without_fixtures_carries_a_body_that_is_answered_by_a_card(
+    monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
     monkeypatch.setattr("cds.service.run._fixtures", list)
-    words = shlex.split(example_call("http://127.0.0.1:8000", [_entry("order-sign"), _entry("patient-view")]))
-    assert words[2] == "http://127.0.0.1:8000/cds-services/prenatal-patient-view"
-    body = json.loads(words[-1])
-    assert body["hook"] == "patient-view"
-    assert body["prefetch"]
+    printed = example_call(server, [_entry("order-sign"), _entry("patient-view")], date(2026, 11, 22))
+    assert shlex.split(printed)[2] == f"{server}/cds-services/prenatal-patient-view"
+    answer = _post_as_printed(printed)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["cards"]
+
+
+def test_a_running_clock_is_told_apart_from_the_day_of_the_fixtures(monkeypatch: pytest.MonkeyPatch) -> None:
+    dated = (ROOT / "fixtures" / "now.txt").read_text("utf-8").strip()
+    running = greeting(load_settings(), [_entry("order-select"), _entry("patient-view")])
+    assert f"PRENATAL_CDS_FIXED_NOW={dated}" in running[-1]
+    assert load_settings({"fixed_now": dated}).fixed_now is not None
+    monkeypatch.setattr("cds.service.run._fixtures", list)
+    assert "FIXED_NOW" not in greeting(load_settings(), [_entry("patient-view")])[-1]
