@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from cds.cards import Recommendation, recommend, render, standing
+from cds.cards.text import plain
 from cds.engine import Engine, Outcome, Program, Truth, Value, compile_program, trace
 from cds.engine.lower import clause_expression, lower
 from cds.facts import Census, Fact, Record, prefetch_templates, take_census
@@ -33,7 +34,7 @@ _TITLES = {
 _DESCRIPTIONS = {
     "patient-view": "Assessment, laboratory interpretation, nutrition and self-care cards about leg cramps, calcium and"
     " vitamin D in pregnancy, and urgent assessment where a cramp may be a clot.",
-    "order-select": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for the selected drafts.",
+    "order-select": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for selected drafts.",
     "order-sign": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for all drafts.",
 }
 
@@ -48,7 +49,9 @@ class DataUnavailable(AdviceError):
     def __init__(self, keys: tuple[str, ...]) -> None:
         self.keys = keys
         names = ", ".join(f"'{key}' ({PART_TITLES[key]})" for key in keys)
-        super().__init__(f"The data needed for any advice could not be had: {names}. Send it as prefetch, see discovery.")
+        super().__init__(
+            f"The data needed for any advice could not be had: {names}. Send it as prefetch, see discovery."
+        )
 
 
 class PatientMismatch(AdviceError):
@@ -73,7 +76,7 @@ class Advice:
         """The body of the answer. What could not be used is named even where there is no card to say it."""
         about: dict[str, Any] = {"knowledge": self.knowledge_hash}
         if self.remarks:
-            about["remarks"] = list(self.remarks)
+            about["remarks"] = [plain(remark) for remark in self.remarks]
         return CdsResponse(cards=self.cards, extension={RESPONSE: about})
 
 
@@ -132,7 +135,7 @@ class Adviser:
                 title=_TITLES[hook],
                 description=_DESCRIPTIONS[hook],
                 prefetch=prefetch_templates(self.knowledge, hook),
-                usage_requirements="Decision support for clinicians. Not a medical device; not reviewed by a clinician yet.",
+                usage_requirements="For clinicians. Not a medical device; not reviewed by a clinician yet.",
             )
             for hook in HOOKS
         ]
@@ -148,7 +151,7 @@ class Adviser:
         recommendations = recommend(self.knowledge, census, outcome)
         encounter = request.context.encounter_id
         cards = tuple(render(self.knowledge, census, r, encounter, now) for r in recommendations)
-        return Advice(cards, recommendations, census, outcome, census.remarks, self.knowledge.hash)
+        return Advice(cards, recommendations, census, outcome, census.notes(), self.knowledge.hash)
 
     def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:
         context = request.context
@@ -180,19 +183,24 @@ class Adviser:
         return tuple(traces)
 
     def consider(self, census: Census, outcome: Outcome, rule: Rule) -> RuleTrace:
-        """One rule on its own, before suppression: fired or silent, with its conditions and exclusions.
-
-        A finding that several rules conclude may be true without this one: such a rule is judged by its own
-        lines.
-        """
+        """One rule on its own, before suppression: fired or silent, with its conditions and exclusions."""
         conditions = tuple(self._clauses(census, rule.when))
         exclusions = tuple(self._clauses(census, rule.unless))
+        result = "fired" if self.holds(census, outcome, rule) else "silent"
+        return RuleTrace(rule, result, None, conditions, exclusions)
+
+    def holds(self, census: Census, outcome: Outcome, rule: Rule) -> bool:
+        """Whether one rule holds, before suppression.
+
+        A finding that several rules conclude may be true without this one: such a rule is judged by its own lines.
+        """
         if rule.concludes is None:
-            holds = outcome.is_true(f"rule:{rule.id}")
-        else:
-            excluded = any(clause.truth is Truth.TRUE for clause in exclusions)
-            holds = all(clause.truth is Truth.TRUE for clause in conditions) and not excluded
-        return RuleTrace(rule, "fired" if holds else "silent", None, conditions, exclusions)
+            return outcome.is_true(f"rule:{rule.id}")
+        makers = [other for other in self.knowledge.rules if other.concludes == rule.concludes]
+        if not outcome.is_true(f"finding:{rule.concludes}") or len(makers) == 1:
+            return outcome.is_true(f"finding:{rule.concludes}")
+        excluded = any(clause.truth is Truth.TRUE for clause in self._clauses(census, rule.unless))
+        return not excluded and all(clause.truth is Truth.TRUE for clause in self._clauses(census, rule.when))
 
     def _clauses(self, census: Census, clauses: tuple[Clause, ...]) -> Iterator[ClauseTrace]:
         program = self._programs[census.hook]
@@ -200,9 +208,7 @@ class Adviser:
         for clause in clauses:
             yield self._clause(census, clause, program, values)
 
-    def _clause(
-        self, census: Census, clause: Clause, program: Program, values: Mapping[str, Value]
-    ) -> ClauseTrace:
+    def _clause(self, census: Census, clause: Clause, program: Program, values: Mapping[str, Value]) -> ClauseTrace:
         """The clause and, for an `any`, its alternatives with their conditions."""
         truth = trace(clause_expression(self.knowledge, clause), program, values).truth
         keys = dict.fromkeys(c.key for c in conditions_of(iter((clause,))) if c.is_fact)

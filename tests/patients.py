@@ -19,7 +19,14 @@ Resource = dict[str, Any]
 
 def observation(id: str, system: str, code: str, day: str = "2026-11-20", **more: Any) -> Resource:
     coding = {"coding": [{"system": system, "code": code}]}
-    return {"resourceType": "Observation", "id": id, "status": "final", "code": coding, "effectiveDateTime": day, **more}
+    return {
+        "resourceType": "Observation",
+        "id": id,
+        "status": "final",
+        "code": coding,
+        "effectiveDateTime": day,
+        **more,
+    }
 
 
 def quantity(value: float, unit: str) -> Resource:
@@ -87,7 +94,13 @@ def request(
 
     Observations go to every observation part: a resource that comes twice counts once.
     """
-    person = {"resourceType": "Patient", "id": patient_id, "gender": "female", "birthDate": "1995-03-04", **(patient or {})}
+    person = {
+        "resourceType": "Patient",
+        "id": patient_id,
+        "gender": "female",
+        "birthDate": "1995-03-04",
+        **(patient or {}),
+    }
     prefetch: dict[str, Any] = {}
     for part, kind in PARTS.items():
         rows = [owned(r, patient_id) for r in resources if r["resourceType"] == kind]

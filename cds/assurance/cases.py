@@ -24,6 +24,7 @@ from cds.knowledge.vocabulary import CANONICAL_UNITS, HOOKS
 
 _ESCAPED = re.compile(r"\\([^\w\s])")
 _NOBODY = "case"
+_LONGEST = 120
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,9 @@ def run_case(adviser: Adviser, case: Case) -> CaseResult:
         outcome = adviser.evaluate(census)
     except EngineError as error:
         return _result(case, [*problems, f"the engine gave no answer: {error}"])
-    trace = adviser.consider(census, outcome, rule)
-    fires = trace.result == "fired"
+    fires = adviser.holds(census, outcome, rule)
     if fires != case.fires:
-        problems.append(_unexpected(trace, fires))
+        problems.append(_unexpected(adviser.consider(census, outcome, rule), fires))
     elif fires:
         problems.extend(_differences(adviser.knowledge, census, outcome, rule, case))
     return _result(case, problems)
@@ -119,12 +119,11 @@ def _unexpected(trace: RuleTrace, fires: bool) -> str:
 
 
 def _line(role: str, clause: ClauseTrace) -> str:
-    return f"{role} '{clause.text}' is {clause.truth.name.lower()}"
+    text = clause.text if len(clause.text) <= _LONGEST else f"{clause.text[:_LONGEST]}…"
+    return f"{role} '{text}' is {clause.truth.value}"
 
 
-def _differences(
-    base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, case: Case
-) -> Iterator[str]:
+def _differences(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, case: Case) -> Iterator[str]:
     own = own_recommendation(base, census, outcome, rule)
     if own is None:
         if case.indicator or case.says:

@@ -1,8 +1,9 @@
 """Matches -> recommendations: which rules stand, in which form, in which order.
 
-A rule that holds stands unless a standing rule suppresses it. A standing rule's card takes the form of its first variant
-that applies; modifiers change it; a rule that merges into another standing card loses its own. Most dangerous first:
-critical, warning, info, then the topic's level. At most five cards: critical and warning always stay, info is merged.
+A rule that holds stands unless a standing rule suppresses it. A standing rule's card takes the form of its first
+variant that applies; modifiers change it; a rule that merges into another standing card loses its own. Most dangerous
+first: critical, warning, info, then the topic's level. At most five cards: critical and warning always stay, info is
+merged.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def recommend(base: KnowledgeBase, census: Census, outcome: Outcome) -> tuple[Re
     """The recommendations for one patient on one hook, in the order of their cards."""
     rules = standing(base, outcome, census.hook).held
     made = {
-        rule.id: _recommendation(base, census, outcome, rule) for rule in rules if rule.then is not None and rule.then.card
+        rule.id: _recommendation(base, census, outcome, rule)
+        for rule in rules
+        if rule.then is not None and rule.then.card
     }
     for rule in rules:
         if rule.then is not None and rule.then.modifies is not None:
@@ -112,7 +115,8 @@ def recommend(base: KnowledgeBase, census: Census, outcome: Outcome) -> tuple[Re
 
 def _recommendation(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule) -> Recommendation:
     then = rule.then
-    assert then is not None and then.card is not None  # noqa: S101 - the caller asked
+    assert then is not None  # noqa: S101 - the caller asked
+    assert then.card is not None  # noqa: S101 - the caller asked
     variant = next((v for n, v in enumerate(then.variants) if outcome.is_true(f"variant:{rule.id}:{n}")), None)
     card = _form(then.card, variant)
     part = _part(base, census, outcome, rule, variant)
@@ -121,9 +125,7 @@ def _recommendation(base: KnowledgeBase, census: Census, outcome: Outcome, rule:
     return Recommendation(rule, card.indicator, card.summary, card.detail, card.suggest, redundant, bound, (part,))
 
 
-def own_recommendation(
-    base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule
-) -> Recommendation | None:
+def own_recommendation(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule) -> Recommendation | None:
     """What one rule that holds says by itself, before suppression, modifiers and merging; None for a finding.
 
     The texts that a modifier puts into other cards follow its own; without a card its title is the summary.
@@ -157,7 +159,7 @@ def _bound(census: Census, clauses: Iterable[Clause], behind: tuple[Fact, ...]) 
     named: dict[str, dict[FactKey, Fact]] = {}
     for condition in conditions_of(iter(clauses)):
         fact = census.facts.get(condition.key)
-        if condition.bind and fact is not None and fact in behind:
+        if condition.bind and fact is not None and fact.state == "known" and fact in behind:
             named.setdefault(condition.bind, {})[fact.key] = fact
     return {name: tuple(facts.values()) for name, facts in named.items()}
 
@@ -192,11 +194,15 @@ def _part(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, var
     unchecked = tuple(c for n, c in enumerate(rule.unless) if outcome.is_true(f"unchecked:{rule.id}:{n}"))
     keys = dict.fromkeys(_keys(base, (*rule.when, *unchecked)))
     missing = tuple(census.facts[key] for key in keys if key in census.facts and census.facts[key].state == "unknown")
-    return Part(rule, variant, _unique(facts), missing, unchecked, tuple(branches), _thresholds(base, (*clauses, *rule.unless)))
+    return Part(
+        rule, variant, _unique(facts), missing, unchecked, tuple(branches), _thresholds(base, (*clauses, *rule.unless))
+    )
 
 
-def _facts_behind(census: Census, outcome: Outcome, statement: str, seen: frozenset[str] = frozenset()) -> Iterator[Fact]:
-    """Facts named by the tests of the branches that held, through findings; exclusions that did not hold are left out."""
+def _facts_behind(
+    census: Census, outcome: Outcome, statement: str, seen: frozenset[str] = frozenset()
+) -> Iterator[Fact]:
+    """Facts named by the tests of the branches that held, through findings; exclusions are left out."""
     for hit in outcome.hits.get(statement, ()):
         for test in hit.tests:
             if test.subject in (Subject.VARIABLE, Subject.KNOWN):
@@ -218,7 +224,9 @@ def _keys(base: KnowledgeBase, clauses: Iterable[Clause], seen: frozenset[str] =
                     yield from _keys(base, rule.when, seen | {condition.concept})
 
 
-def _thresholds(base: KnowledgeBase, clauses: Iterable[Clause], seen: frozenset[str] = frozenset()) -> tuple[Threshold, ...]:
+def _thresholds(
+    base: KnowledgeBase, clauses: Iterable[Clause], seen: frozenset[str] = frozenset()
+) -> tuple[Threshold, ...]:
     found: dict[str, Threshold] = {}
     for condition in conditions_of(iter(clauses)):
         found.update({a.threshold: base.threshold(a.threshold) for a in condition.assertions if a.threshold})
@@ -230,9 +238,7 @@ def _thresholds(base: KnowledgeBase, clauses: Iterable[Clause], seen: frozenset[
     return tuple(found.values())
 
 
-def _modify(
-    base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, made: dict[str, Recommendation]
-) -> None:
+def _modify(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, made: dict[str, Recommendation]) -> None:
     modification = rule.then.modifies if rule.then else None
     assert modification is not None  # noqa: S101 - the caller asked
     part = _part(base, census, outcome, rule, None)
@@ -241,7 +247,8 @@ def _modify(
             continue
         old = made[target]
         detail = tuple(
-            TextPart(p.id, modification.replace[p.id]) if p.id and p.id in modification.replace else p for p in old.detail
+            TextPart(p.id, modification.replace[p.id]) if p.id and p.id in modification.replace else p
+            for p in old.detail
         )
         detail = (*detail, *(TextPart(None, text) for text in modification.add))
         raised = "warning" if modification.raise_indicator and old.indicator == "info" else old.indicator

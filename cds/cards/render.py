@@ -1,7 +1,7 @@
 """Recommendations -> CDS Hooks cards that carry their own proof.
 
-A card says: the advice in two to four sentences; what it rests on (value, unit, day, resource); what was missing or could
-not be read; the rule with its version, the evidence with its strength, and the profile that spoke. The same proof rides
+A card says: the advice in two to four sentences; what it rests on (value, unit, day, resource); what was missing or
+could not be read; the rule with its version, the evidence with its strength, and the profile that spoke. The same proof rides
 machine-readable in `extension`.
 """
 
@@ -186,9 +186,7 @@ def _removals(facts: tuple[Fact, ...]) -> Iterator[Action]:
             yield Action(type="delete", description=f"Remove the draft order {source}", resource_id=source)
 
 
-def _create(
-    census: Census, recommendation: Recommendation, activity: Activity, encounter_id: str | None
-) -> Action:
+def _create(census: Census, recommendation: Recommendation, activity: Activity, encounter_id: str | None) -> Action:
     resource: dict[str, Any] = {
         "resourceType": "ServiceRequest",
         "status": "draft",
@@ -238,7 +236,8 @@ def _part_proof(base: KnowledgeBase, part: Part) -> dict[str, Any]:
             for t in part.thresholds
         ],
         "evidence": [
-            {"source": base.sources[e.source].title, "section": e.section, "supports": e.supports} for e in rule.evidence
+            {"source": base.sources[e.source].title, "section": e.section, "supports": e.supports}
+            for e in rule.evidence
         ],
     }
     if rule.seed:

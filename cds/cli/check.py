@@ -35,9 +35,7 @@ def check_rules(
         base = load_knowledge(root, settings.site_file, settings.profile)
         written_for = published(root, base, settings.site_file, settings.profile)
     except KnowledgeError as error:
-        print_lines(
-            [*located(error.problems, root), f"{counted(len(error.problems), 'problem')}; nothing was loaded"]
-        )
+        print_lines([*located(error.problems, root), f"{counted(len(error.problems), 'problem')}; nothing was loaded"])
         raise typer.Exit(ISSUES) from None
     cases, problems = load_cases(written_for, root)
     open_ones = [problem for problem in check(base) if problem.open_sign_off]
@@ -70,8 +68,7 @@ def published(root: Path, base: KnowledgeBase, site: Path | None, profile: str) 
 def located(problems: Sequence[Problem], root: Path) -> list[str]:
     """Problems as lines whose file can be opened from where the user stands."""
     return [
-        f"{_from_here(root / problem.file, problem.file)}:{problem.line}: {problem.message}"
-        for problem in problems
+        f"{_from_here(root / problem.file, problem.file)}:{problem.line}: {problem.message}" for problem in problems
     ]
 
 

@@ -11,9 +11,7 @@ from cds.service import serve
 
 
 def serve_http(
-    host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on; default: 127.0.0.1.")
-    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="TCP port; default: 8000.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Number of processes; default: 1.")] = None,
     rules: RulesDir = None,

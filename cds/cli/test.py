@@ -29,9 +29,7 @@ def run_rule_cases(names: RuleNames = None, rules: RulesDir = None) -> None:
     wanted = _wanted(base, names or [])
     cases, unsound = load_cases(base, root)
     files = {f"{base.rule(name).topic}/{name}.cases.yaml" for name in wanted}
-    untold = [
-        p for p in unsound if p.file in files or p.file in {base.rule(name).place.file for name in wanted}
-    ]
+    untold = [p for p in unsound if p.file in files or p.file in {base.rule(name).place.file for name in wanted}]
     with Adviser(base) as adviser:
         results = run_cases(adviser, tuple(case for case in cases if case.rule in wanted))
     failed = [result for result in results if not result.passed]

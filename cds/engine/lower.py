@@ -1,11 +1,11 @@
 """From checked rules to a program: each condition becomes an expression over the census' flat variables.
 
-    rule:ID            the rule holds (conditions true, no exclusion definitely true)
-    finding:NAME       a named finding holds
-    unless:ID:N        the rule's N-th exclusion holds
-    unchecked:ID:N     whether it holds is not known; the card then says that it could not be checked
-    variant:ID:N       the N-th variant of the rule's card applies
-    redundant:ID:N     the activity need not be suggested
+rule:ID            the rule holds (conditions true, no exclusion definitely true)
+finding:NAME       a named finding holds
+unless:ID:N        the rule's N-th exclusion holds
+unchecked:ID:N     whether it holds is not known; the card then says that it could not be checked
+variant:ID:N       the N-th variant of the rule's card applies
+redundant:ID:N     the activity need not be suggested
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Diagnoses, allergies, procedures and open requests: coded entries with a status and a day.
 
-A refuted or mistaken entry does not exist; an unconfirmed one proves nothing. History counts as history: a resolved
-kidney stone is still a kidney stone once had.
+A refuted or mistaken entry does not exist; an unconfirmed, unreadable or future one proves nothing, not even absence.
+History counts as history: a resolved kidney stone is still a kidney stone once had.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, tzinfo
+from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -16,21 +16,32 @@ from cds.facts.coding import by_code, by_text, texts
 from cds.facts.dates import Moment, age_in_days, moment
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.record import Record, Resource
-from cds.knowledge.model import FactKey, KnowledgeBase
+from cds.knowledge.model import Concept, FactKey, KnowledgeBase
 
 _ACTIVE = {"active", "recurrence", "relapse"}
 _INACTIVE = {"inactive", "remission", "resolved"}
-_UNTRUSTED = {"refuted", "entered-in-error", "unconfirmed", "provisional", "differential"}
+_VOID = {"refuted", "entered-in-error"}
+_UNSURE = {"unconfirmed", "provisional", "differential"}
+_OVER = {"revoked", "completed", "entered-in-error"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry that means the concept. ``active`` is None when the record does not say."""
+    """One entry that means the concept.
+
+    ``active`` is None when the record does not say; ``doubt`` says why the entry proves nothing.
+    """
 
     resource: Resource
     shown: str
     when: Moment | None
     active: bool | None = None
+    doubt: str = ""
+
+    def order(self, zone: tzinfo) -> tuple[bool, datetime, str]:
+        """Active entries above others, then by date."""
+        when = self.when.order(zone) if self.when else datetime.combine(datetime.min, time.min, zone)
+        return (self.active is True, when, self.resource.name)
 
 
 def status_words(concept: Any) -> set[str]:
@@ -41,7 +52,7 @@ def status_words(concept: Any) -> set[str]:
 
 def is_trusted(model: Any) -> bool:
     """Whether the entry's verificationStatus lets it count (missing counts as confirmed, as FHIR allows)."""
-    return not status_words(model.verificationStatus) & _UNTRUSTED
+    return not status_words(model.verificationStatus) & (_VOID | _UNSURE)
 
 
 def clinical_state(model: Any) -> str:
@@ -52,22 +63,52 @@ def clinical_state(model: Any) -> str:
     return "inactive" if words & _INACTIVE else "unknown"
 
 
+def onset(model: Any) -> Any:
+    """When a Condition began, as recorded: a date or the start of a period; None when neither is given."""
+    return model.onsetDateTime or getattr(model.onsetPeriod, "start", None)
+
+
+def performed(model: Any) -> Any:
+    """When a Procedure was done: a date or the end (else the start) of a period."""
+    period = model.performedPeriod
+    return model.performedDateTime or getattr(period, "end", None) or getattr(period, "start", None)
+
+
+def means(base: KnowledgeBase, raw_code: Any, target: Concept, *more: str) -> bool:
+    """Whether a raw code means the concept, by code; by text (and ``more`` text) where no code of its family is known.
+
+    A code of another family does not silence the text: O99.283 says "endocrine disease in pregnancy", the text which.
+    """
+    coded = by_code(base, raw_code)
+    if any(match.concept == target.id for match in coded):
+        return True
+    if any(base.concepts[match.concept].family == target.family for match in coded):
+        return False
+    return bool(by_text([target], (*texts(raw_code), *more)))
+
+
 def entries(
     base: KnowledgeBase, record: Record, types: tuple[str, ...], concept: str, zone: tzinfo, *, drafts: bool = False
 ) -> Iterator[Entry]:
-    """Usable entries of these resource types that mean ``concept`` by code, or by text when no code is known."""
+    """Entries of these resource types that mean ``concept``, also the doubtful ones."""
     target = base.concepts[concept]
     for resource in record.of(*types, drafts=drafts):
-        coded = by_code(base, resource.raw.get("code"))
-        spoken = texts(resource.raw.get("code")) if not coded else ()
-        if not any(m.concept == concept for m in coded) and not by_text([target], spoken):
+        raw_code = resource.raw.get("code")
+        more = _as_reactions(raw_code) if resource.type == "AllergyIntolerance" else ()
+        if not means(base, raw_code, target, *more):
             continue
         model = resource.read.model
         if model is None:
+            yield Entry(resource, "", None, doubt="cannot be read")
             continue
         found = _ENTRY[resource.type](resource, model, zone)
         if found is not None:
             yield found
+
+
+def _as_reactions(raw_code: Any) -> tuple[str, ...]:
+    """An allergy list names substances: "Milk" there is what a diagnosis calls "milk allergy"."""
+    return tuple(f"{text} {kind}" for text in texts(raw_code) for kind in ("allergy", "intolerance"))
 
 
 def _name(model: Any) -> str:
@@ -75,30 +116,32 @@ def _name(model: Any) -> str:
     return spoken[0] if spoken else "coded entry"
 
 
-def _condition(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
-    if not is_trusted(model):
+def _verified(resource: Resource, model: Any, when: Moment | None, active: bool | None) -> Entry | None:
+    words = status_words(model.verificationStatus)
+    if words & _VOID:
         return None
-    state = clinical_state(model)
-    when = moment(model.recordedDate or model.onsetDateTime or getattr(model.onsetPeriod, "start", None), zone)
-    return Entry(resource, _name(model), when, {"active": True, "inactive": False}.get(state))
+    return Entry(resource, _name(model), when, active, "is not confirmed" if words & _UNSURE else "")
+
+
+def _condition(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
+    active = {"active": True, "inactive": False}.get(clinical_state(model))
+    return _verified(resource, model, moment(model.recordedDate or onset(model), zone), active)
 
 
 def _allergy(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
-    if not is_trusted(model) or clinical_state(model) == "inactive":
+    if clinical_state(model) == "inactive":
         return None
-    return Entry(resource, _name(model), moment(model.recordedDate, zone))
+    return _verified(resource, model, moment(model.recordedDate, zone), None)
 
 
 def _procedure(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
     if model.status != "completed":
         return None
-    period = model.performedPeriod
-    when = moment(model.performedDateTime or getattr(period, "end", None) or getattr(period, "start", None), zone)
-    return Entry(resource, _name(model), when)
+    return Entry(resource, _name(model), moment(performed(model), zone))
 
 
 def _request(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
-    if model.doNotPerform or (model.status != "active" and not resource.draft):
+    if model.doNotPerform or (model.status in _OVER if resource.draft else model.status != "active"):
         return None
     return Entry(resource, _name(model), moment(model.authoredOn, zone))
 
@@ -107,23 +150,34 @@ _ENTRY = {"Condition": _condition, "AllergyIntolerance": _allergy, "Procedure": 
 
 
 def condition_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
+    """A diagnosis, present or past; ``active`` says which, where the record does."""
     return _newest(base, record, key, today, zone, ("Condition",), "not in the diagnoses supplied")
 
 
 def allergy_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
-    return _newest(base, record, key, today, zone, ("AllergyIntolerance", "Condition"), "not in the allergies supplied")
+    """An allergy or intolerance, from the allergy list or the diagnoses."""
+    types = ("AllergyIntolerance", "Condition")
+    return _newest(base, record, key, today, zone, types, "not in the allergies supplied")
 
 
 def procedure_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
+    """Something done, counselling included."""
     return _newest(base, record, key, today, zone, ("Procedure",), "none in the procedures supplied")
 
 
 def request_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
     """An open order. A draft of this session counts as ordered today: proposing it again would be noise."""
-    drafts = [e for e in entries(base, record, ("ServiceRequest",), key[1], zone, drafts=True)]
+    drafts = [e for e in entries(base, record, ("ServiceRequest",), key[1], zone, drafts=True) if not e.doubt]
     if drafts:
-        sources = (drafts[0].resource.name,)
-        return known(key, base.title_of(key), f"{drafts[0].shown} (draft)", day=today, sources=sources, age=Decimal(0))
+        first = drafts[0]
+        return known(
+            key,
+            base.title_of(key),
+            f"{first.shown} (draft)",
+            day=today,
+            sources=(first.resource.name,),
+            age=Decimal(0),
+        )
     return _newest(base, record, key, today, zone, ("ServiceRequest",), "no open order in the data supplied")
 
 
@@ -131,19 +185,27 @@ def _newest(
     base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo, types: tuple[str, ...], none: str
 ) -> Fact:
     title = base.title_of(key)
-    rows = [e for e in entries(base, record, types, key[1], zone) if e.when is None or e.when.first <= today]
+    found = list(entries(base, record, types, key[1], zone))
+    doubts = [f"an entry {e.doubt} ({e.resource.name})" for e in found if e.doubt]
+    sure = [e for e in found if not e.doubt]
+    rows = [e for e in sure if e.when is None or e.when.first <= today]
+    doubts += [f"an entry is dated in the future ({e.resource.name})" for e in sure if e not in rows]
     gap = record.gap(key[0])
     if not rows:
-        return unknown(key, title, gap) if gap else absent(key, title, none)
-    dated = sorted((e for e in rows if e.when), key=lambda e: (e.when.order(zone), e.resource.name), reverse=True)  # type: ignore[union-attr]
-    best = next((e for e in rows if e.active), None) or (dated[0] if dated else rows[0])
+        reason = "; ".join([*([gap] if gap else []), *doubts])
+        return unknown(key, title, reason) if reason else absent(key, title, none)
+    best = max(rows, key=lambda e: e.order(zone))
     when = best.when
+    shown = best.shown if best.shown.lower() != title.lower() else ""
+    if when is not None and when.is_partial:
+        shown = f"{shown} ({when.text})".strip()
     return known(
         key,
         title,
-        best.shown if best.shown.lower() != title.lower() else "",
-        day=when.last if when else None,
+        shown,
+        day=when.day if when else None,
         sources=(best.resource.name,),
-        age=age_in_days(when, today, base.day_limits) if when else None,
-        active=True if any(e.active for e in rows) else best.active,
+        remarks=tuple(doubts),
+        age=age_in_days(when, today, base.day_limits),
+        active=best.active,
     )

@@ -1,7 +1,7 @@
 """FHIR dates as whole local days, partial ones as intervals.
 
-A FHIR date may be a year, a month, a day or an instant. An instant becomes the day in the zone of `now`; a partial
-date stays an interval, and an age is given only when every day of it leads to the same decision.
+A FHIR date may be a year, a month, a day or an instant. An instant becomes the day in the zone of `now`; a partial date
+stays an interval, and an age is given only when every day of it leads to the same decision.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ class Moment:
         return self.first != self.last
 
     @property
+    def day(self) -> date | None:
+        """The day, when the date says which."""
+        return None if self.is_partial else self.first
+
+    @property
     def text(self) -> str:
         """ISO text in the precision that was given."""
         if not self.is_partial:
@@ -44,10 +49,10 @@ def moment(value: object, zone: tzinfo) -> Moment | None:
     """The days that ``value`` (date, aware datetime or FHIR text) can mean in ``zone``; None when it is no date."""
     if isinstance(value, datetime):
         try:
-            local = value.astimezone(zone)
+            local = value.astimezone(zone) if value.tzinfo else None
         except (OverflowError, ValueError):
             return None
-        return Moment(local.date(), local.date(), local)
+        return Moment(local.date(), local.date(), local) if local else None
     if isinstance(value, date):
         return Moment(value, value)
     if not isinstance(value, str):
@@ -58,14 +63,11 @@ def moment(value: object, zone: tzinfo) -> Moment | None:
     match = _PARTIAL.fullmatch(value)
     try:
         if match:
-            year, month = int(match[1]), int(match[2] or 0)
-            first = date(year, month or 1, 1)
-            last = date(year, 12, 31) if not month else _month_end(year, month)
-            return Moment(first, last)
-        if "T" in value:
-            parsed = datetime.fromisoformat(value)
-            return moment(parsed, zone) if parsed.tzinfo else None
-        return moment(date.fromisoformat(value), zone)
+            year, month = int(match[1]), int(match[2]) if match[2] else None
+            if month is None:
+                return Moment(date(year, 1, 1), date(year, 12, 31))
+            return Moment(date(year, month, 1), _month_end(year, month))
+        return moment(datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value), zone)
     except (ValueError, OverflowError):
         return None
 
@@ -75,8 +77,10 @@ def _month_end(year: int, month: int) -> date:
     return following - timedelta(days=1)
 
 
-def age_in_days(when: Moment, today: date, limits: Sequence[Decimal]) -> Decimal | None:
-    """Days from ``when`` to ``today``; None when a partial date leaves open on which side of a limit it falls."""
+def age_in_days(when: Moment | None, today: date, limits: Sequence[Decimal]) -> Decimal | None:
+    """Days from ``when`` to ``today``; None without a date, or when a partial one leaves open which side of a limit."""
+    if when is None:
+        return None
     oldest, youngest = Decimal((today - when.first).days), Decimal((today - when.last).days)
     if any(youngest <= limit < oldest for limit in limits):
         return None
@@ -85,5 +89,7 @@ def age_in_days(when: Moment, today: date, limits: Sequence[Decimal]) -> Decimal
 
 def whole_years(birth: Moment, today: date) -> Decimal | None:
     """Completed years of life; None when a partial birth date leaves it open."""
-    ages = {today.year - d.year - ((today.month, today.day) < (d.month, d.day)) for d in (birth.first, birth.last)}
-    return Decimal(ages.pop()) if len(ages) == 1 and min(ages, default=0) >= 0 else None
+    at_most, at_least = (
+        today.year - day.year - ((today.month, today.day) < (day.month, day.day)) for day in (birth.first, birth.last)
+    )
+    return Decimal(at_least) if at_most == at_least >= 0 else None

@@ -1,18 +1,19 @@
 """Laboratory results and vital signs: the newest usable value in its canonical unit, and calcium adjusted for albumin.
 
-The newest result decides. If it cannot be used (unit missing, value implausible, status unknown) the fact is unknown
-and says why: an older value must not speak for it.
+The newest result decides. If it cannot be used (unit missing, value implausible, status unknown, not readable) the fact
+is unknown and says why: an older value must not speak for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, tzinfo
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 
 from cds.facts.dates import Moment, age_in_days
 from cds.facts.model import Fact, absent, known, unknown
-from cds.facts.observations import Seen, observations, quantity, unreadable
+from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
 from cds.facts.record import Record
 from cds.facts.units import to_canonical
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
@@ -23,189 +24,241 @@ _PLAUSIBLE = {
     "corrected-calcium": "total-calcium",
     "ionised-calcium": "ionised-calcium",
 }
+# Catches g/L taken for g/dL and back, either of which would turn a normal calcium into an emergency.
+_ALBUMIN_PLAUSIBLE = (Decimal(10), Decimal(70))
 LOOK_ALIKES = {
     "serum-calcium": ("whole-blood-calcium", "protein-corrected-calcium"),
     "ionised-calcium": ("calculated-ionised-calcium", "ph-adjusted-ionised-calcium"),
     "vitamin-d-25oh": ("vitamin-d-1-25",),
 }
+# Codes whose property is already "in 24 hours" may carry the plain mass (rules/sites: unit "mg|mg/d").
+_PER_DAY = {"mg": "mg/d", "g": "g/d"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """One result: canonical value, or the reason why it cannot be used."""
+    """One result: canonical value, or the problem for which it cannot be used. ``seen`` is None if it is unreadable."""
 
-    seen: Seen
+    name: str
+    when: Moment | None
     value: Decimal | None
     shown: str
     problem: str | None
+    seen: Seen | None = None
+
+    def order(self, zone: tzinfo) -> datetime:
+        return self.when.order(zone) if self.when else datetime.combine(datetime.min, time.min, zone)
 
     @property
-    def day(self) -> date | None:
-        return self.seen.when.last if self.seen.when else None
+    def trouble(self) -> str:
+        """The problem with the result's day, value and name, as a reason."""
+        day = f" of {self.when.text}" if self.when else ""
+        shown = f" ({self.shown})" if self.shown else ""
+        return f"the newest result{day}{shown} {self.problem} ({self.name})"
 
 
 def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> list[Result]:
-    """All results of a concept that exist (not void, not pending, not future-dated, not missing), newest first."""
-    rows = []
-    for seen in observations(base, record, frozenset({concept}), zone):
-        if seen.standing in ("void", "pending") or (seen.when and seen.when.first > today):
-            continue
-        if quantity(seen.holder) is None and _is_missing(seen):
-            continue
-        rows.append(_result(base, seen, concept))
-    return sorted(rows, key=lambda r: (r.seen.order(zone), r.seen.name), reverse=True)
+    """All results of a concept that exist (not void, pending, future-dated or recorded as missing), newest first."""
+    rows = [
+        _result(base, seen, concept)
+        for seen in observations(base, record, frozenset({concept}), zone)
+        if seen.standing not in ("void", "pending") and _is_past(seen.when, today) and not _has_no_value(seen)
+    ]
+    broken = unreadable(base, record, frozenset({concept}), zone)
+    rows += [Result(b.name, b.when, None, "", "could not be read") for b in broken if _is_past(b.when, today)]
+    return sorted(rows, key=lambda r: (r.order(zone), r.problem is None, r.name), reverse=True)
 
 
-def _is_missing(seen: Seen) -> bool:
-    """No value at all: a dataAbsentReason, or a panel whose values stand in components."""
-    reason = getattr(seen.holder, "dataAbsentReason", None)
-    return reason is not None or bool(seen.holder is seen.observation and seen.observation.component)
+def _is_past(when: Moment | None, today: date) -> bool:
+    return when is None or when.first <= today
+
+
+def _has_no_value(seen: Seen) -> bool:
+    """A dataAbsentReason without a value, or a panel whose values stand in components."""
+    is_panel = seen.holder is seen.observation and bool(seen.observation.component)
+    return quantity(seen.holder) is None and (seen.is_missing or is_panel)
 
 
 def _result(base: KnowledgeBase, seen: Seen, concept: str) -> Result:
     found = quantity(seen.holder)
     if found is None:
-        return Result(seen, None, "", "has no number")
+        return Result(seen.name, seen.when, None, "", "has no number", seen)
+    unit = _unit(seen, found)
+    value = to_canonical(concept, found.value, unit)
+    problem = _problem(base, seen, concept, found, value)
+    if problem is not None or value is None:
+        return Result(seen.name, seen.when, None, f"{found.comparator or ''}{found.given}", problem, seen)
+    canonical = next(text for (_, name), text in CANONICAL_UNITS.items() if name == concept)
+    shown = found.given if unit == canonical else f"{found.given} = {quantity_text(value, canonical)}"
+    return Result(seen.name, seen.when, value, shown, None, seen)
+
+
+def _unit(seen: Seen, found: Quantity) -> str | None:
+    code = seen.match.code
+    usual = (code.unit or "").split("|") if code is not None else []
+    return _PER_DAY[found.unit] if found.unit in _PER_DAY and found.unit in usual and "mg/d" in usual else found.unit
+
+
+def _problem(
+    base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, value: Decimal | None
+) -> str | None:
+    """Why a number cannot be used; None when it can."""
     if seen.standing == "unusable":
-        return Result(seen, None, found.given, "has a status that is not final")
+        return "has a status that is not final"
+    if seen.is_missing:
+        return "is recorded as missing and yet has a value"
     if seen.when is None:
-        return Result(seen, None, found.given, "has no date")
-    value = to_canonical(concept, found.value, found.unit)
+        return "has no date"
     if value is None:
-        problem = "has no unit" if found.unit is None else "has a unit that does not fit"
-        return Result(seen, None, found.given, problem)
+        return "has no usable unit" if found.unit is None else "has a unit that does not fit"
     if found.comparator:
-        return Result(seen, None, f"{found.comparator}{found.given}", "is only a bound")
-    limits = _PLAUSIBLE.get(concept)
-    if limits is not None and not base.number(f"{limits}-plausible-low") <= value <= base.number(f"{limits}-plausible-high"):
-        return Result(seen, None, found.given, "is not plausible in its unit; verify it")
-    canonical = next(unit for (_, name), unit in CANONICAL_UNITS.items() if name == concept)
-    shown = found.given if found.unit == canonical else f"{found.given} = {quantity_text(_short(value), canonical)}"
-    return Result(seen, value, shown, None)
+        return "is only a bound"
+    low, high = _limits(base, concept)
+    if value < low or (high is not None and value > high):
+        return "is not plausible in its unit; verify it"
+    return None
 
 
-def _short(value: Decimal) -> Decimal:
-    return value.quantize(Decimal("0.01")) if value != value.quantize(Decimal("0.01")) else value
+def _limits(base: KnowledgeBase, concept: str) -> tuple[Decimal, Decimal | None]:
+    if concept == "albumin":
+        return _ALBUMIN_PLAUSIBLE
+    name = _PLAUSIBLE.get(concept)
+    return (base.number(f"{name}-plausible-low"), base.number(f"{name}-plausible-high")) if name else (Decimal(0), None)
 
 
 def newest_value(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
     """The fact of a laboratory or vital concept."""
     title = base.title_of(key)
-    concept = key[1]
-    remarks = [*_remarks(base, record, concept, today, zone)]
-    rows = results(base, record, concept, today, zone)
+    rows = results(base, record, key[1], today, zone)
+    remarks = list(_remarks(base, record, key[1], today, zone))
     gap = record.gap(key[0])
-    if rows:
-        first = rows[0]
-        if first.problem:
-            day = f" of {first.seen.when.text}" if first.seen.when else ""
-            shown = f" ({first.shown})" if first.shown else ""
-            older = next((r for r in rows[1:] if r.problem is None), None)
-            if older is not None:
-                remarks.append(f"older result not used: {older.shown}, {older.day}")
-            return unknown(key, title, f"the newest result{day}{shown} {first.problem} ({first.seen.name})", tuple(remarks))
+    if not rows:
         if gap:
-            remarks.append(f"{gap}: a newer result may exist")
-        return _known(base, key, title, first, today, tuple(remarks))
+            return unknown(key, title, gap, tuple(remarks))
+        return absent(key, title, "no final result in the data supplied", tuple(remarks))
+    first = rows[0]
+    if first.problem is not None:
+        older = next((r for r in rows[1:] if r.problem is None and r.when is not None), None)
+        if older is not None and older.when is not None:
+            remarks.append(f"the older result of {older.when.text} does not speak for it ({older.name})")
+        return unknown(key, title, first.trouble, tuple(remarks))
     if gap:
-        return unknown(key, title, gap, tuple(remarks))
-    broken = unreadable(base, record, frozenset({concept}))
-    if broken:
-        return unknown(key, title, f"{', '.join(broken)} could not be read", tuple(remarks))
-    return absent(key, title, "no final result in the data supplied", tuple(remarks))
+        remarks.append(f"{gap}: a newer result may exist")
+    return _known(base, key, title, first, today, tuple(remarks))
 
 
 def _known(base: KnowledgeBase, key: FactKey, title: str, row: Result, today: date, remarks: tuple[str, ...]) -> Fact:
-    when = row.seen.when
-    assert when is not None  # noqa: S101 - _result refuses undated results
-    age = age_in_days(when, today, base.day_limits)
-    sources = (row.seen.name,)
-    return known(key, title, row.shown, day=when.last, sources=sources, remarks=remarks, value=row.value, age=age)
+    when = row.when
+    partial = f" ({when.text})" if when is not None and when.is_partial else ""
+    return known(
+        key,
+        title,
+        row.shown + partial,
+        day=when.day if when else None,
+        sources=(row.name,),
+        remarks=remarks,
+        value=row.value,
+        age=age_in_days(when, today, base.day_limits),
+    )
 
 
-def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> list[str]:
-    found = []
+def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[str]:
+    """What exists beside the results that count."""
     for seen in observations(base, record, frozenset({concept}), zone):
         if seen.standing == "pending":
-            found.append(f"a result is pending ({seen.name})")
-        elif seen.when and seen.when.first > today and seen.standing != "void":
-            found.append(f"a result dated in the future was not used ({seen.name})")
-        elif seen.standing == "usable" and getattr(seen.holder, "dataAbsentReason", None) is not None:
-            found.append(f"a result is recorded as missing ({seen.name})")
+            yield f"a result is pending ({seen.name})"
+        elif seen.standing != "void" and not _is_past(seen.when, today):
+            yield f"a result dated in the future was not used ({seen.name})"
+        elif seen.standing == "usable" and seen.is_missing:
+            yield f"a result is recorded as missing ({seen.name})"
     alikes = frozenset(LOOK_ALIKES.get(concept, ())) & base.concepts.keys()
-    newest = sorted(
-        (s for s in observations(base, record, alikes, zone) if s.standing == "usable"),
-        key=lambda s: (s.order(zone), s.name),
-        reverse=True,
-    )
-    for seen in newest[:1]:
+    found = [s for s in observations(base, record, alikes, zone) if s.standing == "usable"]
+    if found:
+        seen = max(found, key=lambda s: (s.order(zone), s.name))
         day = f" of {seen.when.text}" if seen.when else ""
-        found.append(f"{base.concepts[seen.match.concept].title}{day} is not used for this ({seen.name})")
-    return found
+        yield f"{base.concepts[seen.match.concept].title}{day} is not used for this ({seen.name})"
+
+
+# -- calcium adjusted for albumin -------------------------------------------------------------------------------------
 
 
 def adjusted_calcium(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Fact:
     """Calcium adjusted for albumin, in mmol/L.
 
-    The newest of: a calcium that the laboratory corrected (used as it is), or total calcium with albumin of the same
-    specimen or day: total + factor x (reference - albumin in g/L) (knowledge.md 5.2; factor T36). A missing albumin is
-    never assumed.
+    The newest day with a calcium decides: a calcium that the laboratory corrected is used as it is; else total calcium
+    with albumin of the same specimen or day: total + factor x (reference - albumin in g/L) (knowledge.md 5.2; factor
+    T36). A missing albumin is never assumed, and an older sample never speaks for a newer one: it could hide a high
+    calcium.
     """
     key = ("lab", "adjusted-calcium")
     title = base.title_of(key)
-    corrected = newest_value(base, record, ("lab", "corrected-calcium"), today, zone)
-    total = newest_value(base, record, ("lab", "serum-calcium"), today, zone)
-    own = _adjust(base, record, total, today, zone) if total.state == "known" else None
-    ready = [
-        fact
-        for fact in (_renamed(corrected, key, title), own)
-        if fact is not None and fact.state == "known" and fact.day is not None
-    ]
-    if ready:
-        return max(ready, key=lambda fact: (fact.day or date.min, fact.key == corrected.key))
-    for fact in (own, corrected, total):
-        if fact is not None and fact.state == "unknown":
-            return unknown(key, title, fact.reason)
-    if own is not None:
-        return own
-    return absent(key, title, "no calcium result to adjust in the data supplied")
+    corrected = results(base, record, "corrected-calcium", today, zone)
+    totals = results(base, record, "serum-calcium", today, zone)
+    gap = record.gap("lab")
+    remarks = (f"{gap}: a newer result may exist",) if gap else ()
+    if corrected and (not totals or _last(corrected[0]) >= _last(totals[0])):
+        first = corrected[0]
+        if first.problem is not None:
+            return unknown(key, title, first.trouble)
+        fact = _known(base, key, title, first, today, remarks)
+        return replace(fact, shown=f"{fact.shown} (corrected by the laboratory)")
+    if totals:
+        if totals[0].problem is not None:
+            return unknown(key, title, totals[0].trouble)
+        albumins = results(base, record, "albumin", today, zone)
+        return _adjust(base, key, totals[0], albumins, today, zone, gap, remarks)
+    return unknown(key, title, gap) if gap else absent(key, title, "no calcium result to adjust in the data supplied")
 
 
-def _renamed(fact: Fact, key: FactKey, title: str) -> Fact:
-    return Fact(key, title, fact.state, fact.attributes, f"{fact.shown} (corrected by the laboratory)", fact.day,
-                fact.sources, fact.reason, fact.remarks)  # fmt: skip
+def _last(row: Result) -> date:
+    return row.when.last if row.when else date.min
 
 
-def _adjust(base: KnowledgeBase, record: Record, total: Fact, today: date, zone: tzinfo) -> Fact:
-    key = ("lab", "adjusted-calcium")
+def _adjust(
+    base: KnowledgeBase,
+    key: FactKey,
+    total: Result,
+    albumins: list[Result],
+    today: date,
+    zone: tzinfo,
+    gap: str,
+    remarks: tuple[str, ...],
+) -> Fact:
     title = base.title_of(key)
-    calcium = next(r for r in results(base, record, "serum-calcium", today, zone) if r.seen.name == total.sources[0])
-    same = [r for r in results(base, record, "albumin", today, zone) if _same_sample(calcium.seen, r.seen)]
-    usable = [r for r in same if r.problem is None and r.value is not None]
-    if not usable or calcium.value is None:
-        if same:
-            return unknown(key, title, f"albumin of the same day {same[0].problem} ({same[0].seen.name})")
-        gap = record.gap("lab")
+    day = total.when.text if total.when else ""
+    near = [r for r in albumins if _same_sample(total, r)]
+    usable = [r for r in near if r.value is not None]
+    if not usable or total.value is None:
+        if near:
+            return unknown(key, title, f"albumin of the same day {near[0].problem} ({near[0].name})")
         if gap:
             return unknown(key, title, f"no albumin of the same day; {gap}")
-        return absent(key, title, f"no albumin of the same specimen or day ({total.day})")
-    albumin = usable[0]
-    assert albumin.value is not None  # noqa: S101 - filtered above
+        return absent(key, title, f"no albumin of the same specimen or day as the calcium of {day}")
+    # The same specimen first, then the sample taken closest in time.
+    albumin = min(usable, key=lambda r: (not _same_specimen(total, r), abs(r.order(zone) - total.order(zone)), r.name))
     factor, reference = base.number("albumin-adjustment-factor"), base.number("albumin-reference")
-    value = (calcium.value + factor * (reference - albumin.value)).quantize(Decimal("0.0001"))
-    shown = f"{_short(value):f} mmol/L (total {calcium.shown}, albumin {albumin.shown})"
-    names = tuple(dict.fromkeys((calcium.seen.name, albumin.seen.name)))
-    when: Moment | None = calcium.seen.when
-    age = age_in_days(when, today, base.day_limits) if when else None
-    return known(key, title, shown, day=total.day, sources=names, value=value, age=age)
+    # Two decimals, as laboratories report: the card shows the number that was compared.
+    value = (total.value + factor * (reference - (albumin.value or reference))).quantize(Decimal("0.01"))
+    return known(
+        key,
+        title,
+        f"{value} mmol/L (total {total.shown}, albumin {albumin.shown})",
+        day=total.when.day if total.when else None,
+        sources=tuple(dict.fromkeys((total.name, albumin.name))),
+        remarks=remarks,
+        value=value,
+        age=age_in_days(total.when, today, base.day_limits),
+    )
 
 
-def _same_sample(a: Seen, b: Seen) -> bool:
-    first, second = (getattr(s.observation.specimen, "reference", None) for s in (a, b))
-    if first and second and first == second:
+def _same_specimen(a: Result, b: Result) -> bool:
+    first, second = (r.seen.observation.specimen if r.seen else None for r in (a, b))
+    reference = getattr(first, "reference", None)
+    return reference is not None and reference == getattr(second, "reference", None)
+
+
+def _same_sample(a: Result, b: Result) -> bool:
+    if _same_specimen(a, b):
         return True
-    if a.when is None or b.when is None or a.when.is_partial or b.when.is_partial:
-        return False
-    return a.when.last == b.when.last
-
-
+    days = [r.when.day if r.when else None for r in (a, b)]
+    return days[0] is not None and days[0] == days[1]

@@ -58,6 +58,19 @@ def products(base: KnowledgeBase, record: Record, *, drafts: bool) -> Iterator[P
         yield product
 
 
+def nameless(base: KnowledgeBase, record: Record, *, drafts: bool) -> tuple[str, ...]:
+    """Names of drafts, or of active medicines, that cannot be read or name no medicine: any class may hide in them."""
+    types = ("MedicationRequest",) if drafts else ("MedicationRequest", "MedicationStatement")
+    found = []
+    for resource in record.of(*types, drafts=drafts):
+        model = resource.read.model
+        if not drafts and resource.raw.get("status") not in (*_ACTIVE[resource.type], None):
+            continue
+        if model is None or _product(base, record, resource, model) is None:
+            found.append(resource.name)
+    return tuple(found)
+
+
 def _product(base: KnowledgeBase, record: Record, resource: Resource, model: Any) -> Product | None:
     concept: Any = model.medicationCodeableConcept
     ingredients: list[tuple[str, Decimal | None, str | None]] = []
@@ -157,6 +170,9 @@ def order_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
     # A prenatal product that does not say how much it holds is routine supply, not a therapeutic order.
     rows = [row for row in rows if row[1] is not None or not _routine(base, row[0])]
     if not rows:
+        broken = nameless(base, record, drafts=True)
+        if broken:
+            return unknown(key, title, f"a draft order names no medicine that can be read ({broken[0]})")
         return absent(key, title, "no such draft order")
     chosen = [row for row in rows if row[0].resource.selected]
     return _summary(key, title, chosen or rows, selected=bool(chosen))
@@ -173,7 +189,8 @@ def medication_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
     rows = [(p, daily_dose(base, p, concept)) for p in products(base, record, drafts=False) if means(base, p, concept)]
     if rows:
         doses = [dose for _, dose in rows]
-        total = sum((d for d in doses if d is not None), Decimal(0)) if None not in doses else None
+        whole = None not in doses and not nameless(base, record, drafts=False)
+        total = sum((d for d in doses if d is not None), Decimal(0)) if whole else None
         return known(
             key,
             title,
@@ -183,7 +200,9 @@ def medication_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
             dose_known=total is not None,
         )
     gap = record.gap("medication")
-    return unknown(key, title, gap) if gap else absent(key, title, "none among the active medicines supplied")
+    broken = nameless(base, record, drafts=False)
+    reason = gap or (f"{len(broken)} active medicine(s) could not be read ({broken[0]})" if broken else "")
+    return unknown(key, title, reason) if reason else absent(key, title, "none among the active medicines supplied")
 
 
 def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]], *, selected: bool) -> Fact:

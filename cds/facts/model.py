@@ -95,6 +95,11 @@ class Census:
     facts: Mapping[FactKey, Fact]
     remarks: tuple[str, ...] = ()
 
+    def notes(self) -> tuple[str, ...]:
+        """Everything that could not be used as it came: remarks on the record and on each fact, each once."""
+        spoken = (f"{fact.title}: {remark}" for fact in self.facts.values() for remark in fact.remarks)
+        return tuple(dict.fromkeys((*self.remarks, *spoken)))
+
     def values(self) -> dict[str, Value]:
         """The flat variables for the engine."""
         return dict(self._pairs())

@@ -46,59 +46,80 @@ class Seen:
     def name(self) -> str:
         return self.resource.name
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the record says that there is no value."""
+        return getattr(self.holder, "dataAbsentReason", None) is not None
+
     def order(self, zone: tzinfo) -> datetime:
         return self.when.order(zone) if self.when else datetime.combine(datetime.min, time.min, zone)
 
 
 def observations(base: KnowledgeBase, record: Record, concepts: frozenset[str], zone: tzinfo) -> Iterator[Seen]:
-    """Every Observation or component whose code is in one of ``concepts``. Only those are validated."""
+    """Every readable Observation or component whose code is in one of ``concepts``. Only those are validated."""
     for resource in record.of("Observation"):
         if not _mentions(base, resource.raw, concepts):
             continue
         model = resource.read.model
         if model is None:
             continue
-        standing = _STANDING.get(model.status, "unusable")
         when = effective(model, zone)
         for holder in (model, *(model.component or ())):
             for match in by_code(base, holder.code):
                 if match.concept in concepts:
-                    yield Seen(resource, match, holder, model, standing, when)
+                    yield Seen(resource, match, holder, model, standing(model.status), when)
 
 
-def unreadable(base: KnowledgeBase, record: Record, concepts: frozenset[str]) -> tuple[str, ...]:
-    """Names of Observations of interest that could not be read at all."""
-    return tuple(
-        resource.name
-        for resource in record.of("Observation")
-        if _mentions(base, resource.raw, concepts) and resource.read.model is None
-    )
+def standing(status: object) -> Standing:
+    """What a status lets an Observation prove."""
+    return _STANDING.get(status, "unusable") if isinstance(status, str) else "unusable"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An Observation of interest that cannot be read, with the day that its raw form still shows."""
+
+    name: str
+    when: Moment | None
+
+
+def unreadable(base: KnowledgeBase, record: Record, concepts: frozenset[str], zone: tzinfo) -> Iterator[Broken]:
+    """Observations of interest that could not be read at all, except those that their status takes back."""
+    for resource in record.of("Observation"):
+        raw = resource.raw
+        if not _mentions(base, raw, concepts) or standing(raw.get("status")) == "void" or resource.read.model is not None:
+            continue
+        days = (moment(raw.get(name), zone) for name in ("effectiveDateTime", "effectiveInstant", "issued"))
+        yield Broken(resource.name, next((day for day in days if day is not None), None))
+
+
+def raw_holders(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The raw Observation and its components."""
+    components = raw.get("component")
+    yield raw
+    yield from (c for c in (components if isinstance(components, list) else ()) if isinstance(c, dict))
 
 
 def _mentions(base: KnowledgeBase, raw: dict[str, Any], concepts: frozenset[str]) -> bool:
-    components = raw.get("component")
-    holders = [raw, *(c for c in (components if isinstance(components, list) else []) if isinstance(c, dict))]
-    return any(match.concept in concepts for holder in holders for match in by_code(base, holder.get("code")))
+    return any(match.concept in concepts for holder in raw_holders(raw) for match in by_code(base, holder.get("code")))
 
 
 def effective(model: Any, zone: tzinfo) -> Moment | None:
     """When the observation was true: effective[x], else issued."""
-    period = getattr(model, "effectivePeriod", None)
+    period = model.effectivePeriod
     candidates = (
-        getattr(model, "effectiveDateTime", None),
-        getattr(model, "effectiveInstant", None),
+        model.effectiveDateTime,
+        model.effectiveInstant,
         getattr(period, "end", None) or getattr(period, "start", None),
-        getattr(model, "issued", None),
+        model.issued,
     )
-    for value in candidates:
-        if value is not None and (found := moment(value, zone)) is not None:
-            return found
-    return None
+    found = (moment(value, zone) for value in candidates if value is not None)
+    return next((when for when in found if when is not None), None)
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A value with its UCUM unit (None when missing, foreign or contradictory) as the record gives it."""
+    """A value with its UCUM unit (None when missing, unknown or contradictory) as the record gives it."""
 
     value: Decimal
     unit: str | None
@@ -113,8 +134,10 @@ def quantity(holder: Any) -> Quantity | None:
         return None
     unit = unit_of(found.system, found.code, found.unit)
     shown = found.unit or found.code or "(no unit)"
-    return Quantity(Decimal(found.value), unit, found.comparator, f"{_plain(Decimal(found.value))} {shown}")
+    value = Decimal(found.value)
+    return Quantity(value, unit, found.comparator, f"{_plain(value)} {shown}")
 
 
 def _plain(value: Decimal) -> str:
-    return format(value.normalize() + 0, "f") if abs(value) < Decimal(10) ** 12 else "a number out of range"
+    sane = value.is_finite() and abs(value) < Decimal(10) ** 12 and abs(value.adjusted()) < 12
+    return format(value.normalize() + 0, "f") if sane else "a number out of range"

@@ -63,6 +63,8 @@ class Evidence:
     datings: list[Dating] = field(default_factory=list)
     due: list[tuple[int, date, str]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    uncertain: list[date] = field(default_factory=list)
+    """Days of positive evidence that is too old or too vague to count: an older end must not speak over it."""
 
 
 def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> dict[FactKey, Fact]:
@@ -99,6 +101,8 @@ def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence
             evidence.doubts.append(f"a pregnancy status is dated in the future ({seen.name})")
         elif (today - seen.when.first).days > lookback:
             evidence.doubts.append(f"the pregnancy status of {seen.when.text} is too old ({seen.name})")
+            if answer:
+                evidence.uncertain.append(seen.when.last)
         else:
             word = "pregnant" if answer else "not pregnant"
             evidence.signs.append(Sign(1, answer, seen.when.last, f"status: {word}", seen.name))
@@ -145,10 +149,12 @@ def _pregnancy_conditions(base: KnowledgeBase, record: Record, evidence: Evidenc
             evidence.doubts.append(f"a pregnancy diagnosis is dated in the future ({resource.name})")
         elif (today - oldest).days > lookback:
             evidence.doubts.append(f"the pregnancy diagnosis of {oldest} is stale ({resource.name})")
+            evidence.uncertain.append(recorded.last)
         elif state == "active":
             evidence.signs.append(Sign(2, True, recorded.last, f"pregnancy diagnosis of {recorded.text}", resource.name))
         else:
             evidence.doubts.append(f"a pregnancy diagnosis has no clinical status ({resource.name})")
+            evidence.uncertain.append(recorded.last)
 
 
 def _end_events(base: KnowledgeBase, record: Record, evidence: Evidence, today: date, zone: tzinfo) -> None:
@@ -351,10 +357,15 @@ def _pregnant(
     if dated:
         best = dated[0]
         return Fact(key, title, "known", {"present": True}, f"current, {best.shown}", None, (best.source,), "", remarks)
-    if ended is not None:
+    if ended is not None and not _doubted(evidence, ended):
         return Fact(key, title, "known", {"present": False}, f"not pregnant, {ended[1]}", ended[0], (ended[2],), "", remarks)
     reason = record.gap("gestation") or "; ".join(evidence.doubts[:2]) or "no evidence of a current pregnancy is recorded"
     return unknown(key, title, reason, remarks)
+
+
+def _doubted(evidence: Evidence, ended: tuple[date, str, str]) -> bool:
+    """Whether there is a sign of a later pregnancy than the one that ended, even if it is too weak to count."""
+    return any(day > ended[0] for day in evidence.uncertain)
 
 
 def _with_dates(
@@ -376,7 +387,7 @@ def _with_dates(
     facts[age_key] = (
         unknown(age_key, age_title, reason) if pregnant.state == "unknown" else absent(age_key, age_title, reason)
     )
-    if ended is not None and not current:
+    if ended is not None and not current and not _doubted(evidence, ended):
         days = (today - ended[0]).days
         facts[post_key] = known(
             post_key, post_title, f"{days} days", day=ended[0], sources=(ended[2],), value=Decimal(days)

@@ -1,8 +1,9 @@
 """Tolerant reading: one raw JSON resource -> a validated fhir.resources R4B model, with what had to be dropped named.
 
-Real clients send invalid FHIR. An element that does not validate is dropped and the resource is read again; a time
-without a zone keeps its date; a required element that no rule reads gets a stand-in. What is still unreadable is
-reported, never guessed. Remarks name places, not contents.
+Real clients send invalid FHIR. An element that does not validate is dropped and the resource is read again; a time that
+cannot be read keeps its date; a required element that no rule reads gets a stand-in. An element that decides what the
+resource means (a status, a value, an end) is never dropped: without it the rest would say something else, so the whole
+resource is left out. Remarks name places, not contents.
 """
 
 from __future__ import annotations
@@ -27,9 +28,21 @@ _STAND_INS: dict[tuple[str, str], Any] = {
     ("MedicationRequest", "intent"): "proposal",
     ("ServiceRequest", "intent"): "proposal",
 }
+# A draft belongs to the context it was sent in, and is a draft whether it says so or not.
+_DRAFT_STAND_INS: dict[str, Any] = {"subject": {"display": "patient of the hook"}, "status": "draft"}
+
+_UNREAD = frozenset({"text", "contained", "meta", "language"})
+_MODIFIERS = ("modifierExtension", "implicitRules")
+_DECISIVE = frozenset(
+    {"status", "clinicalStatus", "verificationStatus", "doNotPerform", "dataAbsentReason", "gender"}
+)
+_DECISIVE_STEMS = ("value", "abatement", "deceased")
+_DOSAGES = ("dosageInstruction", "dosage")
 _MAX_ROUNDS = 20
 _DATE_PART = re.compile(r"\d{4}-\d{2}-\d{2}(?=[T ])")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+MOST_NODES = 10_000
+DEEPEST = 60
 
 
 @dataclass(frozen=True)
@@ -48,72 +61,132 @@ def model_class(resource_type: str) -> type[BaseModel]:
     return cls
 
 
-def read_resource(raw: dict[str, Any], resource_type: str, name: str) -> Read:
-    """Validate ``raw``; ``name`` is how remarks call it (`Observation/abc`)."""
-    remarks: list[str] = []
-    working: dict[str, Any] | None = None
+def is_oversized(raw: dict[str, Any]) -> bool:
+    """Whether a resource has more members or levels than any real one: reading it would only cost time."""
+    level: list[Any] = [raw]
+    count = 0
+    for _ in range(DEEPEST):
+        below: list[Any] = []
+        for node in level:
+            below.extend(node.values() if isinstance(node, dict) else node)
+        count += len(below)
+        if count > MOST_NODES:
+            return True
+        level = [node for node in below if isinstance(node, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def read_resource(raw: dict[str, Any], resource_type: str, name: str, *, draft: bool = False) -> Read:
+    """Validate ``raw``, which must not be oversized; ``name`` is how remarks call it (`Observation/abc`)."""
+    for modifier in _MODIFIERS:
+        if raw.get(modifier):
+            return Read(None, (f"{name}: its '{modifier}' may change its meaning, so it was left out",))
+    mender = _Mender(copy.deepcopy({key: raw[key] for key in raw if key not in _UNREAD}), resource_type, name, draft)
     for _ in range(_MAX_ROUNDS):
         try:
-            return Read(model_class(resource_type).model_validate(working or raw), tuple(remarks))
+            return Read(model_class(resource_type).model_validate(mender.working), mender.remarks)
         except ValidationError as error:
-            if working is None:
-                working = copy.deepcopy(raw)
-            if not _mend(working, resource_type, error, remarks, name):
+            if not mender.mend(error):
                 break
         except Exception:
-            # fhir.resources raises KeyError, RecursionError and others on hostile input (reference/engine.md, 5).
+            # fhir.resources raises KeyError and others on hostile input (reference/engine.md, 5).
             break
-    return Read(None, (*remarks, f"{name}: cannot be read as FHIR R4 and was left out"))
+    return Read(None, (*mender.remarks, f"{name}: cannot be read as FHIR R4 and was left out"))
 
 
-def _mend(
-    working: dict[str, Any], resource_type: str, error: ValidationError, remarks: list[str], name: str
-) -> bool:
-    """Drop or repair every element that the error names; False when nothing could be done."""
-    changed = False
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        path = [step for step in item["loc"] if step != "__root__"]
-        if not path:
-            continue
-        stand_in = _STAND_INS.get((resource_type, str(path[0]))) if len(path) == 1 else None
-        if stand_in is not None and path[0] not in working:
-            working[str(path[0])] = stand_in
-            remarks.append(f"{name}: '{path[0]}' is missing; the rest was used")
-            changed = True
-        elif _repair_or_drop(working, path, name, remarks):
-            changed = True
-    return changed
+class _Mender:
+    """Repairs a working copy of one resource until it validates, and says what it did."""
 
+    def __init__(self, working: dict[str, Any], resource_type: str, name: str, draft: bool) -> None:
+        self.working = working
+        self.name = name
+        self._notes: dict[str, None] = {}
+        self.stand_ins = {part: value for (kind, part), value in _STAND_INS.items() if kind == resource_type}
+        if draft:
+            self.stand_ins |= _DRAFT_STAND_INS
+        self._refuse_text_numbers()
 
-def _repair_or_drop(working: dict[str, Any], path: list[Any], name: str, remarks: list[str]) -> bool:
-    """Shorten a zoneless time to its date, else drop the innermost element on the path that exists."""
-    parent: Any = working
-    trail: list[tuple[Any, Any]] = []
-    for step in path:
-        step = step.removesuffix("__ext") if isinstance(step, str) else step
-        exists = (isinstance(parent, dict) and step in parent) or (
-            isinstance(parent, list) and isinstance(step, int) and step < len(parent)
-        )
-        if not exists:
-            break
-        trail.append((parent, step))
-        parent = parent[step]
-    if not trail:
-        return False
-    holder, step = trail[-1]
-    where = _path_text([s for _, s in trail])
-    value = holder[step]
-    match = _DATE_PART.match(value) if isinstance(value, str) and len(trail) == len(path) else None
-    if match:
-        holder[step] = match[0]
-        remarks.append(f"{name}: '{where}' has no valid time zone; only its date was used")
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    def _refuse_text_numbers(self) -> None:
+        """Drop quantities whose value is text: fhir.resources reads "24" as the number 24; nothing is guessed here."""
+        components = self.working.get("component")
+        for holder in (self.working, *(components if isinstance(components, list) else ())):
+            quantity = holder.get("valueQuantity") if isinstance(holder, dict) else None
+            if isinstance(quantity, dict) and isinstance(quantity.get("value"), str):
+                # The empty quantity keeps its place: a value was given, only not one that can be used.
+                holder["valueQuantity"] = {}
+                self._note(["valueQuantity", "value"], "is text, not a number, and was dropped")
+
+    def mend(self, error: ValidationError) -> bool:
+        """Repair or drop every element that the error names; False when the resource cannot be saved."""
+        rows = error.errors(include_input=False, include_url=False, include_context=False)
+        # From the end of lists to their beginning: dropping an item moves those behind it.
+        kinds = {row["loc"]: row["type"] for row in rows if row["loc"]}
+        paths = sorted(kinds, key=lambda path: [(isinstance(step, int), step) for step in path], reverse=True)
+        mended = [self._mend_one(list(path), kinds[path]) for path in paths]
+        return bool(mended) and all(mended)
+
+    def _mend_one(self, path: list[Any], kind: str) -> bool:
+        if len(path) == 1 and path[0] in self.stand_ins and path[0] not in self.working:
+            self.working[path[0]] = copy.deepcopy(self.stand_ins[path[0]])
+            if path[0] != "subject":
+                self._note(path, "is missing; the rest was used")
+            return True
+        trail = self._trail(path)
+        if not trail:
+            return False
+        holder, step = trail[-1]
+        where = [s for _, s in trail]
+        value = holder[step]
+        if kind == "extra_forbidden":
+            del holder[step]
+            self._note(where, "is no element of FHIR R4 and was ignored")
+        elif kind == "list_type" and isinstance(value, dict):
+            holder[step] = [value]
+            self._note(where, "is no list; it was read as the only item")
+        elif isinstance(value, str) and _DATE_PART.match(value):
+            holder[step] = value[:10]
+            self._note(where, "has no valid time or zone; only its date was used")
+        elif self._decides(where):
+            self._note(where, "is not valid FHIR R4")
+            return False
+        elif where[0] in _DOSAGES and len(where) > 1:
+            # Half an instruction would be another dose; an empty one is an unknown dose.
+            self.working[where[0]][where[1]] = {}
+            self._note(where, "is not valid FHIR R4; the dose is not known")
+        else:
+            del holder[step]
+            self._note(where, "is not valid FHIR R4 and was dropped")
         return True
-    if len(trail) < len(path) and len(trail) == 1 and not isinstance(step, int):
-        remarks.append(f"{name}: '{where}' is incomplete and was dropped")
-    else:
-        remarks.append(f"{name}: '{where}' is not valid FHIR R4 and was dropped")
-    del holder[step]
-    return True
+
+    def _trail(self, path: list[Any]) -> list[tuple[Any, Any]]:
+        """(holder, step) along the part of the path that exists."""
+        parent: Any = self.working
+        trail: list[tuple[Any, Any]] = []
+        for step in path:
+            plain = f"_{step.removesuffix('__ext')}" if isinstance(step, str) and step.endswith("__ext") else step
+            exists = (isinstance(parent, dict) and plain in parent) or (
+                isinstance(parent, list) and isinstance(plain, int) and plain < len(parent)
+            )
+            if not exists:
+                break
+            trail.append((parent, plain))
+            parent = parent[plain]
+        return trail
+
+    def _decides(self, where: list[Any]) -> bool:
+        """Whether the resource would say something else without this element."""
+        names = [step.lstrip("_") for step in where if isinstance(step, str)]
+        first = names[1] if names[0] == "component" and len(names) > 1 else names[0]
+        return first in _DECISIVE or first.startswith(_DECISIVE_STEMS)
+
+    def _note(self, where: list[Any], what: str) -> None:
+        self._notes[f"{self.name}: '{_path_text(where)}' {what}"] = None
 
 
 def _path_text(steps: list[Any]) -> str:
@@ -125,26 +198,3 @@ def _path_text(steps: list[Any]) -> str:
         else:
             words.append("." + (step if _NAME.fullmatch(str(step)) else "(unknown element)"))
     return "".join(words).lstrip(".")
-
-
-def refuse_text_numbers(raw: dict[str, Any], name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Drop quantity values given as text: fhir.resources reads "24" as the number 24, and nothing is guessed here."""
-    remarks: list[str] = []
-    if not any(_has_text_number(raw, key) for key in ("valueQuantity",)) and "component" not in raw:
-        return raw, ()
-    mended = copy.deepcopy(raw)
-    holders = [mended, *(c for c in _as_list(mended.get("component")) if isinstance(c, dict))]
-    for holder in holders:
-        if _has_text_number(holder, "valueQuantity"):
-            del holder["valueQuantity"]
-            remarks.append(f"{name}: 'valueQuantity.value' is text, not a number, and was dropped")
-    return (mended, tuple(remarks)) if remarks else (raw, ())
-
-
-def _has_text_number(holder: dict[str, Any], key: str) -> bool:
-    quantity = holder.get(key)
-    return isinstance(quantity, dict) and isinstance(quantity.get("value"), str)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

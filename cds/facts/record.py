@@ -2,17 +2,18 @@
 
 A part is one prefetch key. It is supplied when the client answered it, be it with null ("looked, there is nothing"); it
 is withheld when the key is missing, holds an OperationOutcome or something that is no search result; it is incomplete
-when the bundle has a next page. Only a supplied, complete part can prove that something is absent.
+when the bundle has a next page or an entry that cannot be used. Only a supplied, complete part can prove absence.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from cds.facts.reading import RESOURCES, Read, read_resource, refuse_text_numbers
+from cds.facts.reading import RESOURCES, Read, is_oversized, read_resource
 
 PARTS: dict[str, str] = {
     "patient": "Patient",
@@ -63,6 +64,8 @@ COVERAGE: dict[str, tuple[str, ...]] = {
     "order": (),
     "data": (),
 }
+DRAFTS = "draftOrders"
+_NO_RESOURCE = "came in a form that is no FHIR resource"
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,26 @@ class Resource:
 
     @cached_property
     def read(self) -> Read:
-        raw, remarks = refuse_text_numbers(self.raw, self.name) if self.type == "Observation" else (self.raw, ())
-        result = read_resource(raw, self.type, self.name)
-        return Read(result.model, (*remarks, *result.remarks))
+        return read_resource(self.raw, self.type, self.name, draft=self.draft)
+
+    @property
+    def was_read(self) -> bool:
+        """Whether a reader asked for the content."""
+        return "read" in self.__dict__
 
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that may be used about one patient. ``withheld`` maps a part to the reason it proves nothing."""
+    """Everything that may be used about one patient, in an order that the request's order does not change.
+
+    ``withheld`` maps a part to the reason it proves nothing; ``medications`` are the Medication resources by reference.
+    """
 
     patient_id: str
     resources: Mapping[str, tuple[Resource, ...]]
     withheld: Mapping[str, str]
     remarks: tuple[str, ...] = ()
-    other: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    medications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, *types: str, drafts: bool = False) -> Iterator[Resource]:
         for name in types:
@@ -119,151 +128,207 @@ def take_record(
     ``drafts`` is context.draftOrders, ``selections`` the chosen references (None: all drafts are chosen, as in
     order-sign). Raises OtherPatient.
     """
-    return _Collector(patient_id).collect(prefetch or {}, drafts, selections)
+    collector = _Collector(patient_id)
+    collector.parts(prefetch or {})
+    if drafts is not None:
+        collector.drafts(drafts, selections)
+    return collector.record()
 
 
 class _Collector:
+    """Sorts what a request holds into usable resources, withheld parts and remarks."""
+
     def __init__(self, patient_id: str) -> None:
         self.patient_id = patient_id
-        self.found: dict[str, dict[str, Resource]] = {}
+        self.found: dict[tuple[str, bool, str], Resource] = {}
         self.withheld: dict[str, str] = {}
-        self.remarks: list[str] = []
-        self.foreign = 0
-        self.unowned: list[str] = []
-        self.other: dict[str, dict[str, Any]] = {}
-        self.count = 0
+        self.remarks: dict[str, None] = {}
+        self.foreign: set[str] = set()
+        self.medications: dict[str, dict[str, Any]] = {}
 
-    def collect(
-        self, prefetch: Mapping[str, Any], drafts: Mapping[str, Any] | None, selections: tuple[str, ...] | None
-    ) -> Record:
+    def record(self) -> Record:
+        if self.foreign:
+            self.remarks[f"{len(self.foreign)} resource(s) of another patient were ignored"] = None
+        kinds: dict[str, list[Resource]] = {}
+        for slot in sorted(self.found):
+            kinds.setdefault(slot[0], []).append(self.found[slot])
+        resources = {kind: tuple(rows) for kind, rows in kinds.items()}
+        return Record(self.patient_id, resources, self.withheld, tuple(sorted(self.remarks)), self.medications)
+
+    # -- prefetch
+
+    def parts(self, prefetch: Mapping[str, Any]) -> None:
         for part in PARTS:
             if part not in prefetch:
-                self.withheld[part] = "were not supplied" if part != "patient" else "was not supplied"
+                self.withheld[part] = "was not supplied" if part == "patient" else "were not supplied"
         for key, value in prefetch.items():
             self._part(key, value)
-        if drafts is not None:
-            self._drafts(drafts, selections)
-        if self.foreign:
-            self.remarks.append(f"{self.foreign} resource(s) of another patient were ignored")
-        for name in self.unowned[:5]:
-            self.remarks.append(f"{name}: names no patient and was ignored")
-        resources = {kind: tuple(rows.values()) for kind, rows in self.found.items()}
-        return Record(self.patient_id, resources, self.withheld, tuple(self.remarks), self.other)
 
     def _part(self, key: str, value: Any) -> None:
-        known = key in PARTS
         if value is None:
             if key == "patient":
-                self.withheld[key] = "was not found by the client"
+                self._withhold(key, "was not found by the client")
             return
-        if not isinstance(value, dict):
-            self._withhold(key, "came in a form that is no FHIR resource")
-            return
-        kind = value.get("resourceType")
-        if kind == "OperationOutcome":
+        kind = value.get("resourceType") if isinstance(value, dict) else None
+        if not isinstance(kind, str):
+            self._withhold(key, _NO_RESOURCE)
+        elif kind == "OperationOutcome":
             self._withhold(key, "could not be fetched by the client")
         elif kind == "Bundle":
-            if key == "patient":
-                self._withhold(key, "came as a search result")
             self._bundle(key, value)
-        elif isinstance(kind, str):
-            if key == "patient" and kind == "Patient" and value.get("id") not in (self.patient_id, None):
-                raise OtherPatient
-            if known and kind != PARTS[key]:
-                self._withhold(key, f"came as {_safe_type(kind)}")
-            elif known and key != "patient":
-                self._withhold(key, "came as a single resource, not as a search result")
-            self._resource(value)
         else:
-            self._withhold(key, "came in a form that is no FHIR resource")
+            self._single(key, kind, value)
+
+    def _single(self, key: str, kind: str, resource: dict[str, Any]) -> None:
+        """A resource where a search result should be is used, but it does not say that there is no other."""
+        if key == "patient" and kind == "Patient" and resource.get("id") not in (self.patient_id, None):
+            raise OtherPatient
+        if kind != PARTS.get(key):
+            self._withhold(key, f"came as {_safe_type(kind)}")
+        elif key != "patient":
+            self._withhold(key, "came as a single resource, not as a search result")
+        self._resource(key, resource)
 
     def _withhold(self, key: str, reason: str) -> None:
-        if key in PARTS:
-            self.withheld[key] = reason
+        """Of several reasons one is kept, the same in whatever order they came."""
+        if key in PARTS or key == DRAFTS:
+            self.withheld[key] = min(reason, self.withheld.get(key, reason))
 
     def _bundle(self, key: str, bundle: dict[str, Any]) -> None:
-        links = bundle.get("link")
-        for link in links if isinstance(links, list) else []:
-            if isinstance(link, dict) and link.get("relation") == "next":
-                self._withhold(key, "came in part only (the search result has further pages)")
-        entries = bundle.get("entry")
+        if key == "patient":
+            self._withhold(key, "came as a search result")
+        entries = bundle.get("entry", [])
         if entries is None:
-            return
+            entries = []
         if not isinstance(entries, list):
             self._withhold(key, "came in a form that is no search result")
             return
-        for entry in entries:
+        links = bundle.get("link")
+        relations = [link.get("relation") for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+        total = bundle.get("total")
+        if "next" in relations or (isinstance(total, int) and total > len(entries)):
+            self._withhold(key, "came in part only (the search result has further pages)")
+        kinds = {self._entry(key, entry) for entry in entries}
+        if kinds and PARTS.get(key) not in kinds:
+            self._withhold(key, "came without any resource of the type that was asked for")
+
+    def _entry(self, key: str, entry: Any) -> str | None:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        kind = resource.get("resourceType") if isinstance(resource, dict) else None
+        if not isinstance(resource, dict) or not isinstance(kind, str) or kind == "Bundle":
+            self._withhold(key, "came with an entry that holds no resource")
+            return None
+        if kind == "OperationOutcome":
+            self._withhold(key, "came with an error report of the server")
+        else:
+            self._resource(key, resource, entry.get("fullUrl"))
+        return kind
+
+    # -- drafts
+
+    def drafts(self, bundle: Mapping[str, Any], selections: tuple[str, ...] | None) -> None:
+        entries = bundle.get("entry")
+        if entries is not None and not isinstance(entries, list):
+            self.remarks["draftOrders.entry is no list; no draft order could be read"] = None
+            self._withhold(DRAFTS, "could not be read")
+            return
+        wanted = None if selections is None else {s.strip() for s in selections}
+        met: set[str] = set()
+        for entry in entries or []:
             resource = entry.get("resource") if isinstance(entry, dict) else None
-            if not isinstance(resource, dict):
-                self._withhold(key, "came with an entry that holds no resource")
+            if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+                self.remarks["a draft order without a resource was ignored"] = None
+                self._withhold(DRAFTS, "came with an entry that holds no resource")
                 continue
-            if resource.get("resourceType") == "OperationOutcome":
-                self._withhold(key, "came with an error report of the server")
-                continue
-            url = entry.get("fullUrl")
-            self._resource(resource, url if isinstance(url, str) else None)
+            names = _draft_names(resource, entry.get("fullUrl"))
+            chosen = names & wanted if wanted is not None else names
+            met |= chosen
+            self._resource(DRAFTS, resource, entry.get("fullUrl"), chosen=wanted is None or bool(chosen))
+        if wanted is not None and wanted - met:
+            self.remarks["a selection names no draft order of the request"] = None
 
-    def _resource(self, raw: dict[str, Any], url: str | None = None, *, draft: bool = False, chosen: bool = False) -> None:
-        kind = raw.get("resourceType")
-        if not isinstance(kind, str):
-            self.remarks.append("an entry without resourceType was ignored")
-            return
-        id = raw.get("id")
-        name = f"{kind}/{id}" if isinstance(id, str) and _is_id(id) else f"{_safe_type(kind)} without id"
+    # -- resources
+
+    def _resource(self, key: str, raw: dict[str, Any], url: Any = None, *, chosen: bool = False) -> None:
+        draft = key == DRAFTS
+        kind, id = str(raw["resourceType"]), raw.get("id")
+        if kind == "Medication":
+            self._medication(raw, url)
         if kind not in RESOURCES:
-            if kind == "Medication" and isinstance(id, str):
-                self.other[name] = raw
-                if url:
-                    self.other[url] = raw
             return
-        if kind == "Patient":
-            if id != self.patient_id and (url is None or url != f"urn:uuid:{self.patient_id}"):
-                self.foreign += 1
-                return
-        elif not self._owned(raw, name, draft):
+        named = isinstance(id, str) and _is_id(id)
+        name = f"{kind}/{id}" if named else f"{kind} without id"
+        if is_oversized(raw):
+            self.remarks[f"{name}: is larger than any real resource and was not read"] = None
+            self._withhold(key, "came with a resource too large to be read")
             return
-        self.count += 1
-        rows = self.found.setdefault(kind, {})
-        # The same resource under two keys counts once; a resource without id cannot be told apart and counts as is.
-        slot = name if isinstance(id, str) and not draft else f"{name}#{self.count}" if not draft else f"draft:{name}#{self.count}"
-        rows.setdefault(slot, Resource(kind, raw, name, draft, chosen))
+        if not self._is_hers(key, kind, raw, name, url):
+            return
+        resource = Resource(kind, raw, name, draft, chosen)
+        # The same resource under two keys counts once; one without an id, and a draft, once for each content.
+        slot = (kind, draft, name if named and not draft else f"{name} {_canonical(raw)}")
+        other = self.found.get(slot)
+        if other is None:
+            self.found[slot] = resource
+        elif other.raw != raw:
+            self.remarks[f"{name}: came in two versions; the later one was used"] = None
+            self.found[slot] = max(resource, other, key=lambda r: (*_version(r.raw), _canonical(r.raw)))
 
-    def _owned(self, raw: dict[str, Any], name: str, draft: bool) -> bool:
+    def _medication(self, raw: dict[str, Any], url: Any) -> None:
+        if isinstance(raw.get("id"), str):
+            self.medications[f"Medication/{raw['id']}"] = raw
+        if isinstance(url, str):
+            self.medications[url] = raw
+
+    def _is_hers(self, key: str, kind: str, raw: dict[str, Any], name: str, url: Any) -> bool:
         """Whether the resource is about context.patientId. Drafts without a subject belong to their context."""
+        if kind == "Patient":
+            id = raw.get("id")
+            if id == self.patient_id or (id is None and url == f"urn:uuid:{self.patient_id}"):
+                return True
+            if id is None:
+                self.remarks["the Patient resource has no id and was ignored"] = None
+                self._withhold(key, "came without an id")
+            else:
+                self.foreign.add(_canonical(raw))
+            return False
         holder = raw.get("subject") or raw.get("patient")
         reference = holder.get("reference") if isinstance(holder, dict) else None
         if not isinstance(reference, str):
-            if draft:
-                return True
-            self.unowned.append(name)
-            return False
+            if key != DRAFTS:
+                self.remarks[f"{name}: names no patient and was ignored"] = None
+                self._withhold(key, "came with an entry that names no patient")
+            return key == DRAFTS
         if _points_to(reference, self.patient_id):
             return True
-        self.foreign += 1
+        self.foreign.add(_canonical(raw))
         return False
 
-    def _drafts(self, bundle: Mapping[str, Any], selections: tuple[str, ...] | None) -> None:
-        entries = bundle.get("entry")
-        if entries is not None and not isinstance(entries, list):
-            self.remarks.append("draftOrders.entry is no list; no draft order could be read")
-            self.withheld["draftOrders"] = "could not be read"
-            return
-        chosen = None if selections is None else {s.strip() for s in selections}
-        for entry in entries or []:
-            resource = entry.get("resource") if isinstance(entry, dict) else None
-            if not isinstance(resource, dict):
-                self.remarks.append("a draft order without a resource was ignored")
-                continue
-            kind, id = resource.get("resourceType"), resource.get("id")
-            url = entry.get("fullUrl")
-            names = {f"{kind}/{id}", url}
-            self._resource(resource, None, draft=True, chosen=chosen is None or bool(names & chosen))
+
+def _draft_names(resource: dict[str, Any], url: Any) -> set[str]:
+    """Every way in which a selection may name a draft."""
+    names = {url} if isinstance(url, str) else set()
+    if isinstance(resource.get("id"), str):
+        names |= {resource["id"], f"{resource['resourceType']}/{resource['id']}"}
+    return names
+
+
+def _canonical(raw: dict[str, Any]) -> str:
+    return json.dumps(raw, sort_keys=True, default=str)
+
+
+def _version(raw: dict[str, Any]) -> tuple[str, str]:
+    meta = raw.get("meta")
+    rows = [meta.get(name) for name in ("lastUpdated", "versionId")] if isinstance(meta, dict) else ["", ""]
+    updated, version = (row if isinstance(row, str) else "" for row in rows)
+    return updated, version.rjust(20, "0")
 
 
 def _points_to(reference: str, patient_id: str) -> bool:
     """Whether a reference, relative, absolute, versioned or urn:uuid, means Patient/{patient_id}."""
     plain = reference.split("/_history/")[0]
-    return plain == f"urn:uuid:{patient_id}" or plain == f"Patient/{patient_id}" or plain.endswith(f"/Patient/{patient_id}")
+    relative = f"Patient/{patient_id}"
+    return plain in (relative, f"urn:uuid:{patient_id}") or plain.endswith(f"/{relative}")
 
 
 def _is_id(text: str) -> bool:

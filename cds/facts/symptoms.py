@@ -1,31 +1,53 @@
 """Symptoms and signs: reported, denied, or never asked - with a side.
 
-Silence is not a "no": a symptom nobody recorded stays unknown. On the newest day with an answer, a report outweighs a
-denial. The side comes from bodySite, from the code, or from text; text alone, without a known code, is marked
-(`coded` is false) so that a rule can say less.
+Silence is not a "no": a symptom nobody recorded stays unknown, and a "no" for one leg says nothing about the other. On
+the newest day with an answer, a report outweighs a denial. The side comes from bodySite, from the code, or from text;
+text alone, without a known code, is marked (`coded` is false) so that a rule can say less.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, tzinfo
 from typing import Any
 
-from cds.facts.coding import Match, Site, by_code, by_text, codings, denies, site_of, texts
-from cds.facts.conditions import clinical_state, is_trusted
+from cds.facts.coding import Match, Site, by_code, by_text, codings, denies, one_side, site_of, texts
+from cds.facts.conditions import clinical_state, is_trusted, means, onset
 from cds.facts.dates import Moment, age_in_days, moment
 from cds.facts.model import Fact, known, unknown
-from cds.facts.observations import effective
+from cds.facts.observations import effective, raw_holders, standing
 from cds.facts.record import Record, Resource
 from cds.knowledge.model import Code, Concept, FactKey, KnowledgeBase
 
-_YES = {"yes", "y", "true", "present", "positive", "reported", "confirmed"}
-_NO = {"no", "n", "false", "absent", "none", "negative", "not present", "denied", "denies"}
-_PERSISTENT = re.compile(r"\b(persistent|persisting|constant|continuous|ongoing|does not go away|all the time)\b")
-_FINDING_SYSTEMS = ("http://snomed.info/sct", "http://hl7.org/fhir/sid/icd-10-cm", "http://hl7.org/fhir/sid/icd-10")
-_OTHER_PERSON = re.compile(r"\b(family|mother|father|sister|history)\b")
+_YES = frozenset({"yes", "y", "true", "present", "positive", "reported", "confirmed"})
+_NO = frozenset(
+    {"no", "n", "false", "absent", "none", "negative", "not present", "denied", "denies", "nil", "resolved", "gone",
+     "none reported", "nil reported"}
+)  # fmt: skip
+_NO_ANSWER = re.compile(
+    r"unknown|unsure|not (?:sure|known|asked|assessed|recorded|answered|applicable|determined|documented|examined|reported)"
+    r"|unable to .*|n/?a|declined.*|refused.*|don't know|do not know|asked but unknown|pending|\?+|-+|[\d./ ]+"
+)
+_NO_ANSWER_CODES = frozenset(
+    {"unk", "asku", "nask", "ni", "nav", "na", "msk", "unknown", "asked-unknown", "not-asked", "asked-declined",
+     "not-applicable", "temp-unknown", "masked"}
+)  # fmt: skip
+_NEGATED = re.compile(r"(?:no|not|never|none|without|denies|denied)\b\s*(.*)")
+_PERSISTENT = re.compile(
+    r"\b(?:persistent|persisting|persists|constant|continuous|ongoing|does not go away|all the time)\b"
+)
+_FINDING_SYSTEMS = (
+    "http://snomed.info/sct",
+    "http://hl7.org/fhir/sid/icd-10-cm",
+    "http://hl7.org/fhir/sid/icd-10",
+)
+_HISTORY = re.compile(r"\bhistory\b|\bpast\b|\bprevious\b")
+# A code such as "Cramp" names no place; these words put it somewhere else than the leg.
+_ELSEWHERE = re.compile(
+    r"\b(?:abdom\w*|stomach|belly|pelvi\w*|uter\w*|menstrua\w*|hands?|fingers?|arms?|neck|back|chest|jaw|writer's)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -40,79 +62,105 @@ class Report:
     coded: bool
     shown: str
 
-    def order(self, zone: tzinfo) -> datetime:
-        return self.when.order(zone) if self.when else datetime.min.replace(tzinfo=zone)
-
 
 def symptom_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
     """The fact of one symptom concept."""
     title = base.title_of(key)
     target = base.concepts[key[1]]
     rows = [*_from_observations(base, record, target, zone), *_from_conditions(base, record, target, zone)]
-    remarks = [f"recorded without an answer ({r.resource.name})" for r in rows if r.present is None]
-    remarks += [
-        f"dated in the future, not used ({r.resource.name})" for r in rows if r.when and r.when.first > today and r.present is not None
-    ]
-    answers = [r for r in rows if r.present is not None and not (r.when and r.when.first > today)]
-    if not answers:
-        return unknown(key, title, record.gap("symptom") or "not recorded", tuple(remarks))
-    dated = [r for r in answers if r.when is not None]
-    newest = max((r.when.last for r in dated if r.when), default=None)
-    day_rows = [r for r in dated if r.when and r.when.last == newest] or answers
-    reports = [r for r in day_rows if r.present]
-    if not reports:
-        first = day_rows[0]
-        when = first.when
-        return Fact(
-            key, title, "known", _denied(when, today, base), "denied", newest, (first.resource.name,), "", tuple(remarks)
-        )
-    return _reported(base, key, title, reports, newest, today, tuple(remarks))
+    remarks = tuple(dict.fromkeys([*_unanswered(rows, today), *_not_final(base, record, target)]))
+    answers = [r for r in rows if r.present is not None and _is_past(r.when, today)]
+    newest = max((r.when.last for r in answers if r.when is not None), default=None)
+    of_the_day = [r for r in answers if r.when is not None and r.when.last == newest] or answers
+    reports = [r for r in of_the_day if r.present]
+    if reports:
+        return _reported(base, key, title, reports, today, remarks)
+    if of_the_day:
+        return _denied(base, key, title, of_the_day, today, remarks)
+    return unknown(key, title, record.gap("symptom") or "not recorded", remarks)
 
 
-def _denied(when: Moment | None, today: date, base: KnowledgeBase) -> dict[str, Any]:
-    age = age_in_days(when, today, base.day_limits) if when else None
-    return {"present": False} | ({"age": age} if age is not None else {})
+def _is_past(when: Moment | None, today: date) -> bool:
+    return when is None or when.first <= today
+
+
+def _unanswered(rows: Iterable[Report], today: date) -> Iterator[str]:
+    for row in rows:
+        if row.present is None:
+            yield f"recorded without an answer ({row.resource.name})"
+        elif not _is_past(row.when, today):
+            yield f"dated in the future, not used ({row.resource.name})"
+
+
+def _not_final(base: KnowledgeBase, record: Record, target: Concept) -> Iterator[str]:
+    for resource in record.of("Observation"):
+        state = standing(resource.raw.get("status"))
+        if state == "void" or not _may_mean(base, resource.raw, target):
+            continue
+        if state != "usable":
+            yield f"a record is not final ({resource.name})"
+        elif resource.read.model is None:
+            yield f"a record could not be read ({resource.name})"
+
+
+def _denied(
+    base: KnowledgeBase, key: FactKey, title: str, rows: list[Report], today: date, remarks: tuple[str, ...]
+) -> Fact:
+    side = one_side(r.side for r in rows)
+    if side in ("left", "right", "one") and all(r.side != "unknown" for r in rows):
+        return unknown(key, title, f"denied for one side only ({', '.join(_names(rows))})", remarks)
+    first = rows[0]
+    age = age_in_days(first.when, today, base.day_limits)
+    attributes = {"present": False} | ({"age": age} if age is not None else {})
+    day = first.when.day if first.when else None
+    return Fact(key, title, "known", attributes, _words("denied", first), day, _names(rows)[:1], "", remarks)
 
 
 def _reported(
-    base: KnowledgeBase,
-    key: FactKey,
-    title: str,
-    reports: list[Report],
-    newest: date | None,
-    today: date,
-    remarks: tuple[str, ...],
+    base: KnowledgeBase, key: FactKey, title: str, reports: list[Report], today: date, remarks: tuple[str, ...]
 ) -> Fact:
-    sides = {r.side for r in reports} - {"unknown"}
-    side = "both" if "both" in sides or {"left", "right"} <= sides else next(iter(sides), "unknown")
+    side = one_side(r.side for r in reports)
     reports = sorted(reports, key=lambda r: (not r.coded, r.side == "unknown", r.resource.name))
-    when = reports[0].when
-    names = tuple(dict.fromkeys(r.resource.name for r in reports))
+    first = reports[0]
     coded = any(r.coded for r in reports)
-    parts = [side if side != "unknown" else "", reports[0].shown if reports[0].shown.lower() != title.lower() else ""]
-    if not coded:
-        parts.append("from free text")
+    named = side in ("left", "right", "both")
+    parts = [
+        side if named else "one side" if side == "one" else "",
+        first.shown if first.shown.lower() != title.lower() else "",
+        "" if coded else "from free text",
+    ]
     return known(
         key,
         title,
-        ", ".join(p for p in parts if p) or "reported",
-        day=newest,
-        sources=names,
+        _words(", ".join(p for p in parts if p) or "reported", first),
+        day=first.when.day if first.when else None,
+        sources=_names(reports),
         remarks=remarks,
-        age=age_in_days(when, today, base.day_limits) if when else None,
-        side=side,
-        one_sided=None if side == "unknown" else side in ("left", "right"),
+        age=age_in_days(first.when, today, base.day_limits),
+        side=side if named else "unknown",
+        one_sided=None if side == "unknown" else side != "both",
         persistent=True if any(r.persistent for r in reports) else None,
         coded=coded,
     )
 
 
+def _words(shown: str, report: Report) -> str:
+    return f"{shown} ({report.when.text})" if report.when is not None and report.when.is_partial else shown
+
+
+def _names(rows: list[Report]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(r.resource.name for r in rows))
+
+
+# -- observations -----------------------------------------------------------------------------------------------------
+
+
 def _from_observations(base: KnowledgeBase, record: Record, target: Concept, zone: tzinfo) -> Iterator[Report]:
     for resource in record.of("Observation"):
-        if not _may_mean(base, resource.raw, target):
+        if standing(resource.raw.get("status")) != "usable" or not _may_mean(base, resource.raw, target):
             continue
         model = resource.read.model
-        if model is None or model.status not in ("final", "amended", "corrected"):
+        if model is None:
             continue
         when = effective(model, zone)
         for holder in (model, *(model.component or ())):
@@ -124,53 +172,60 @@ def _from_observations(base: KnowledgeBase, record: Record, target: Concept, zon
 
 def _may_mean(base: KnowledgeBase, raw: dict[str, Any], target: Concept) -> bool:
     """Cheap look at the raw JSON before anything is validated."""
-    components = raw.get("component")
-    holders = [raw, *(c for c in (components if isinstance(components, list) else []) if isinstance(c, dict))]
-    for holder in holders:
+    for holder in raw_holders(raw):
+        spoken = [holder["valueString"]] if isinstance(holder.get("valueString"), str) else []
         for field in ("code", "valueCodeableConcept"):
-            concept = holder.get(field)
-            if any(m.concept == target.id for m in by_code(base, concept)):
+            coded = by_code(base, holder.get(field))
+            if any(match.concept == target.id for match in coded):
                 return True
-            if isinstance(concept, dict) and not by_code(base, concept):
-                spoken = texts(concept)
-                if by_text([target], spoken) or any(denies(t, target.text) for t in spoken):
-                    return True
-        if isinstance(holder.get("valueString"), str) and by_text([target], [holder["valueString"]]):
+            if not coded:
+                spoken.extend(texts(holder.get(field)))
+        if by_text([target], spoken) or _is_denied(target, spoken):
             return True
     return False
 
 
+def _is_denied(target: Concept, spoken: Iterable[str]) -> bool:
+    return any(denies(text, target.text, target.void) for text in spoken)
+
+
 def _meanings(base: KnowledgeBase, target: Concept, holder: Any) -> Iterator[tuple[Match, bool | None]]:
     """(match, present) for the question or finding that this holder states about the target."""
-    own = [m for m in by_code(base, holder.code) if m.concept == target.id]
+    asked = by_code(base, holder.code)
+    own = [m for m in asked if m.concept == target.id]
     if own:
         yield own[0], _answer(base, target, holder, own[0].code)
         return
-    spoken = texts(holder.code)
-    if any(_OTHER_PERSON.search(t.lower()) for t in spoken):
+    question = texts(holder.code)
+    if any(_HISTORY.search(text.lower()) for text in question):
         return
     value = holder.valueCodeableConcept
-    named = [m for m in by_code(base, value) if m.concept == target.id] if value is not None else []
+    named = [m for m in by_code(base, value) if m.concept == target.id]
     if named:
         yield named[0], True
+    elif not asked:
+        yield from _by_words(base, target, holder, question)
+
+
+def _by_words(
+    base: KnowledgeBase, target: Concept, holder: Any, question: tuple[str, ...]
+) -> Iterator[tuple[Match, bool | None]]:
+    """The same from words, where no code is known."""
+    in_question = by_text([target], question)
+    if in_question:
+        yield in_question[0], _answer(base, target, holder, None)
         return
-    if by_code(base, holder.code):
-        return
-    by_words = by_text([target], spoken)
-    if by_words:
-        yield by_words[0], _answer(base, target, holder, None)
-        return
-    free = [t for t in (*texts(value), holder.valueString or "") if t]
-    matched = by_text([target], free)
-    if matched:
-        yield matched[0], True
-    elif any(denies(t, target.text) for t in (*free, *spoken)):
-        yield Match(target.id, None), False
+    free = (*texts(holder.valueCodeableConcept), *([holder.valueString] if holder.valueString else []))
+    stated = by_text([target], free)
+    if stated:
+        yield stated[0], True
+    elif _is_denied(target, (*free, *question)):
+        yield Match(target.id, None, next(iter((*free, *question)))), False
 
 
 def _answer(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None) -> bool | None:
     """What the value says: true, false, or None when there is no answer that can be understood."""
-    if getattr(holder, "dataAbsentReason", None) is not None:
+    if holder.dataAbsentReason is not None:
         return None
     if holder.valueBoolean is not None:
         return bool(holder.valueBoolean)
@@ -178,8 +233,8 @@ def _answer(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None
         return _coded_answer(base, target, holder.valueCodeableConcept)
     if holder.valueString is not None:
         return _spoken_answer(holder.valueString, target)
-    others = ("valueQuantity", "valueInteger", "valueRange", "valueRatio", "valueDateTime", "valuePeriod", "valueTime")
-    if any(getattr(holder, name, None) is not None for name in others) or getattr(holder, "component", None):
+    others = ("Quantity", "Integer", "Range", "Ratio", "DateTime", "Period", "Time", "SampledData")
+    if any(getattr(holder, f"value{name}") is not None for name in others) or getattr(holder, "component", None):
         return None
     # A finding code without a value states the finding; a question code without a value was not answered.
     return True if code is not None and code.system in _FINDING_SYSTEMS else None
@@ -188,43 +243,55 @@ def _answer(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None
 def _coded_answer(base: KnowledgeBase, target: Concept, value: Any) -> bool | None:
     if any(m.concept == target.id for m in by_code(base, value)):
         return True
+    codes = {code.lower() for _, code, _ in codings(value)}
+    if codes & _NO_ANSWER_CODES:
+        return None
+    # "No (qualifier value)" is how SNOMED CT spells a plain no.
     spoken = [t.strip().lower().split("(")[0].strip() for t in texts(value)]
-    if any(t in _NO for t in spoken):
-        return False
-    if any(t in _YES for t in spoken):
-        return True
-    # Coded values such as HL7 v2-0136 Y/N carry their meaning in the code alone.
-    letters = {code.lower() for _, code, _ in codings(value)}
-    if letters & {"y", "n"}:
-        return "y" in letters
-    named = [_spoken_answer(t, target) for t in spoken]
-    return next((n for n in named if n is not None), None)
+    if not spoken:
+        # HL7 v2-0136 Y and N carry their meaning in the code alone.
+        return "y" in codes if codes & {"y", "n"} else None
+    answers = {_spoken_answer(t, target) for t in spoken} - {None}
+    return answers.pop() if len(answers) == 1 else None
 
 
 def _spoken_answer(text: str, target: Concept) -> bool | None:
-    plain = text.strip().lower().rstrip(".!")
+    """A text given as the answer to the question about the target: any description is a yes, a doubt is no answer."""
+    plain = text.strip().lower().rstrip(".! ")
+    if not plain or _NO_ANSWER.fullmatch(plain):
+        return None
     if plain in _NO:
         return False
-    if plain in _YES:
+    if plain in _YES or by_text([target], [plain]):
         return True
-    if denies(plain, target.text) or re.match(r"(no|denies|denied|none|not|without|never)\b", plain):
+    if denies(plain, target.text, target.void):
         return False
-    return True if plain else None
+    negated = _NEGATED.match(plain)
+    if negated:
+        # "No swelling" denies; "no change" and "not sure" do not say what there is.
+        own = {word for phrase in target.text for word in phrase.split() if len(word) > 3}
+        words = {word for said in negated[1].split() for word in (said, said.rstrip("s"))}
+        return False if words & own else None
+    return True
+
+
+# -- conditions -------------------------------------------------------------------------------------------------------
 
 
 def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone: tzinfo) -> Iterator[Report]:
     for resource in record.of("Condition"):
         raw = resource.raw.get("code")
         coded = [m for m in by_code(base, raw) if m.concept == target.id]
-        matched = coded or ([] if by_code(base, raw) else list(by_text([target], texts(raw))))
-        if not matched:
+        past = any(_HISTORY.search(text.lower()) for text in texts(raw))
+        if not coded and (past or not means(base, raw, target)):
             continue
         model = resource.read.model
         if model is None or not is_trusted(model) or clinical_state(model) == "inactive":
             continue
         # The day it was recorded is the day it was known to be there; an onset before that only says since when.
-        when = moment(model.recordedDate or model.onsetDateTime or getattr(model.onsetPeriod, "start", None), zone)
-        report = _report(base, resource, matched[0], True, when, model, model)
+        when = moment(model.recordedDate or onset(model), zone)
+        match = coded[0] if coded else Match(target.id, None, next(iter(texts(raw)), ""))
+        report = _report(base, resource, match, True, when, model, model)
         if report is not None:
             yield report
 
@@ -238,21 +305,23 @@ def _report(
     model: Any,
     holder: Any,
 ) -> Report | None:
-    """A report with its side, or None when the code needs a leg as body site and the record names none."""
+    """A report with its side, or None when the code does not mean the leg here."""
     body = model.bodySite
     sites = body if isinstance(body, list) else [body] if body is not None else []
     spoken = [*texts(holder.code), *texts(getattr(holder, "valueCodeableConcept", None))]
     if getattr(holder, "valueString", None):
         spoken.append(holder.valueString)
-    sided = site_of(base, sites, spoken, match.code)
-    if match.code is not None and (not _fits(match.code, sided) or (match.code.unspecific and sided.elsewhere)):
+    site = site_of(base, sites, spoken, match.code)
+    words = " ".join(spoken).lower()
+    if match.code is not None and not _fits(match.code, site, words):
         return None
-    lowered = " ".join(spoken).lower()
-    persistent = bool(match.code and match.code.persistent) or bool(_PERSISTENT.search(lowered))
-    name = texts(holder.code)
-    shown = match.text or (name[0] if name else "")
-    return Report(resource, present, when, sided.side, persistent, match.code is not None, shown)
+    persistent = bool(match.code and match.code.persistent) or bool(_PERSISTENT.search(words))
+    shown = match.text or next(iter(texts(holder.code)), "")
+    return Report(resource, present, when, site.side, persistent, match.code is not None, shown)
 
 
-def _fits(code: Code, site: Site) -> bool:
-    return code.needs_site != "leg" or site.leg
+def _fits(code: Code, site: Site, words: str) -> bool:
+    """Whether a code that names no leg may count as one here."""
+    if code.needs_site == "leg":
+        return site.leg
+    return not code.unspecific or not (site.elsewhere or (not site.leg and _ELSEWHERE.search(words)))

@@ -104,7 +104,7 @@ _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*(\S+)")
 _GESTATION = re.compile(r"(\d+)w([0-6])d")
 _KEYS = (
     "value", "date", "absent", "unknown", "is", "side", "one_sided", "persistent", "active", "selected", "dose",
-    "dose_known", "present",
+    "dose_known", "present", "coded",
 )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _fact(row: Item, kind: str, concept: str, entries: dict[str, Item], today: d
     for key, name in (("is", "level"), ("side", "side")):
         if key in entries and not (kind == "gestation" and key == "is"):
             attributes[name] = entries[key].choice(SIDES) if key == "side" else entries[key].text()
-    for key in ("one_sided", "persistent", "active", "selected", "dose_known", "present"):
+    for key in ("one_sided", "persistent", "active", "selected", "dose_known", "present", "coded"):
         if key in entries:
             attributes[key] = entries[key].boolean()
     if kind == "gestation" and "is" in entries:
@@ -150,6 +150,8 @@ def _fact(row: Item, kind: str, concept: str, entries: dict[str, Item], today: d
         attributes.setdefault("selected", True)
     if kind in ("order", "medication"):
         attributes.setdefault("dose_known", "dose" in attributes)
+    if kind == "symptom" and attributes["present"] is True:
+        attributes.setdefault("coded", True)
     if attributes.get("side") in SIDES:
         attributes.setdefault("one_sided", attributes["side"] in ("left", "right"))
         if attributes["side"] == "unknown":
@@ -191,10 +193,12 @@ def _demands(base: KnowledgeBase, rule: Rule, cases: list[Case]) -> Iterator[Pro
             step = Decimal(1).scaleb(min(0, int(limit.as_tuple().exponent)))
             for value, where in ((limit, "at"), (limit + step, "just above"), (limit - step, "just below")):
                 above = condition_needs_above(condition, attribute)
-                if where == "just above" and not above or where == "just below" and above:
+                if (where == "just above" and not above) or (where == "just below" and above):
                     continue
                 if value not in seen:
-                    yield problem(f"no case has {condition.kind}: {condition.concept} {where} '{name}' ({value.normalize():f})")
+                    yield problem(
+                        f"no case has {condition.kind}: {condition.concept} {where} '{name}' ({value.normalize():f})"
+                    )
     for condition in conditions_of(iter(rule.when)):
         if condition.is_fact and not any(
             (fact := case.facts.get(condition.key)) is None or fact.state == "unknown" for case in cases

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from cds.knowledge.errors import Problem, did_you_mean
 from cds.knowledge.model import (
+    Activity,
     AnyOf,
     CardText,
     Clause,
@@ -60,7 +61,9 @@ def check(base: KnowledgeBase) -> list[Problem]:
     for name, unit in FACT_THRESHOLDS.items():
         threshold = base.thresholds.get(name)
         if threshold is None:
-            problems.append(Problem("thresholds", 1, f"the fact layer needs threshold '{name}' ({unit}); add it to a topic"))
+            problems.append(
+                Problem("thresholds", 1, f"the fact layer needs threshold '{name}' ({unit}); add it to a topic")
+            )
         elif threshold.unit != unit:
             problems.append(_at(threshold.place, f"'{name}' must be in {unit}, not {threshold.unit}"))
     seen: dict[str, Rule] = {}
@@ -127,11 +130,15 @@ def _check_advice(base: KnowledgeBase, rule: Rule, others: set[str]) -> Iterator
     assert then is not None  # noqa: S101 - the caller asked
     for reason in then.override_reasons:
         if reason not in base.override_reasons:
-            yield _at(rule.place, f"override_reasons: no reason '{reason}'{did_you_mean(reason, list(base.override_reasons))}")
+            yield _at(
+                rule.place, f"override_reasons: no reason '{reason}'{did_you_mean(reason, list(base.override_reasons))}"
+            )
     targets = [*then.merge_into, *(then.modifies.rules if then.modifies else ())]
     for name in targets:
         if name not in others or name == rule.id:
-            yield _at(rule.place, f"then: no other rule '{name}' to merge into or modify{did_you_mean(name, list(others))}")
+            yield _at(
+                rule.place, f"then: no other rule '{name}' to merge into or modify{did_you_mean(name, list(others))}"
+            )
     bound = {c.bind for c in conditions_of(iter(rule.when)) if c.bind}
     if then.modifies is not None:
         for name in then.modifies.replace:
@@ -166,7 +173,7 @@ def _part_ids(base: KnowledgeBase, rule_id: str) -> set[str]:
     return {part.id for part in rule.then.card.detail if part.id}
 
 
-def _check_card(base: KnowledgeBase, rule: Rule, form: CardText, bound: set[str | None]) -> Iterator[Problem]:
+def _check_card(base: KnowledgeBase, rule: Rule, form: CardText, bound: set[str]) -> Iterator[Problem]:
     length = len(_fill(base, form.summary))
     if not 0 < length <= SUMMARY_LIMIT:
         yield _at(rule.place, f"summary: {length} characters; CDS Hooks allows 1 to {SUMMARY_LIMIT}")
@@ -178,28 +185,32 @@ def _check_card(base: KnowledgeBase, rule: Rule, form: CardText, bound: set[str 
 
 
 def _check_suggestion(
-    base: KnowledgeBase, rule: Rule, suggestion: SuggestionRule, bound: set[str | None]
+    base: KnowledgeBase, rule: Rule, suggestion: SuggestionRule, bound: set[str]
 ) -> Iterator[Problem]:
     for name in suggestion.create:
         if name not in base.activities:
             yield _at(rule.place, f"suggest: no activity '{name}'{did_you_mean(name, list(base.activities))}")
     if suggestion.remove is not None and suggestion.remove not in bound:
-        yield _at(rule.place, f"suggest: nothing is bound to '{suggestion.remove}'; add `as: {suggestion.remove}` to an order")
+        yield _at(
+            rule.place, f"suggest: nothing is bound to '{suggestion.remove}'; add `as: {suggestion.remove}` to an order"
+        )
 
 
 def _fill(base: KnowledgeBase, text: str) -> str:
     return _PLACEHOLDER.sub(lambda m: base.thresholds[m[1]].quoted if m[1] in base.thresholds else "x" * 20, text)
 
 
-def _check_texts(base: KnowledgeBase, rule: Rule, bound: set[str | None], texts: Iterable[str]) -> Iterator[Problem]:
+def _check_texts(base: KnowledgeBase, rule: Rule, bound: set[str], texts: Iterable[str]) -> Iterator[Problem]:
     for text in texts:
         for name in placeholders(text):
             if name not in base.thresholds and name not in bound:
-                known = [*base.thresholds, *(b for b in bound if b)]
+                known = [*base.thresholds, *bound]
                 yield _at(rule.place, f"text: nothing named '{{{name}}}'{did_you_mean(name, known)}")
         bare = _NAMES_WITH_DIGITS.sub("", _PLACEHOLDER.sub("", text))
         if re.search(r"\d", bare):
-            yield _at(rule.place, f"text: a number stands in the text; name it as a threshold and quote it: '{text[:60]}'")
+            yield _at(
+                rule.place, f"text: a number stands in the text; name it as a threshold and quote it: '{text[:60]}'"
+            )
         if "<" in text or ">" in text:
             yield _at(rule.place, "text: no angle brackets; cards are shown as Markdown")
 
@@ -224,7 +235,9 @@ def _check_condition(base: KnowledgeBase, condition: Condition) -> Iterator[Prob
         return
     if condition.kind == "profile":
         if condition.concept not in base.flags:
-            yield _at(place, f"no profile flag '{condition.concept}'{did_you_mean(condition.concept, list(base.flags))}")
+            yield _at(
+                place, f"no profile flag '{condition.concept}'{did_you_mean(condition.concept, list(base.flags))}"
+            )
         return
     kind = KINDS[condition.kind]
     derived = [concept for k, concept in DERIVED if k == kind.name]
@@ -290,7 +303,7 @@ def _unused(base: KnowledgeBase) -> Iterator[Problem]:
             yield _at(rule.place, f"finding '{rule.concludes}' is tested by no rule; drop it")
 
 
-def _activities(base: KnowledgeBase, rule: Rule) -> Iterator[object]:
+def _activities(base: KnowledgeBase, rule: Rule) -> Iterator[Activity]:
     if rule.then is None:
         return
     forms = [rule.then.card.suggest] if rule.then.card else []

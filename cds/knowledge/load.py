@@ -169,7 +169,9 @@ class _Loader:
         return topics
 
     def _source(self, name: str, item: Item) -> EvidenceSource:
-        entry = item.mapping(("title", "organisation", "year", "url", "read", "note"), ("title", "organisation", "read"))
+        entry = item.mapping(
+            ("title", "organisation", "year", "url", "read", "note"), ("title", "organisation", "read")
+        )
         return EvidenceSource(
             name,
             entry["title"].text() if "title" in entry else name,
@@ -209,7 +211,9 @@ class _Loader:
         path = self.root / "profiles" / f"{self.profile}.yaml"
         if self.profile not in known:
             place = Place("profiles", 1)
-            self.reader.report(place, f"no profile '{self.profile}'{did_you_mean(self.profile, known)} (known: {known})")
+            self.reader.report(
+                place, f"no profile '{self.profile}'{did_you_mean(self.profile, known)} (known: {known})"
+            )
             return thresholds
         entry = self.reader.file(path, self.root).mapping(("title", "flags", "thresholds"), ("title",))
         result = dict(thresholds)
@@ -471,8 +475,9 @@ class _Loader:
             title=entry["title"].text() if "title" in entry else name,
             code=self._code(entry["code"]) if "code" in entry else empty,
             category=self._code(entry["category"]) if "category" in entry else None,
-            priority=entry["priority"].choice(("routine", "urgent", "asap", "stat")) if "priority" in entry else "routine",
+            priority=entry["priority"].choice(("routine", "urgent", "asap", "stat"))
+            if "priority" in entry
+            else "routine",
             redundant=self._clauses(entry.get("redundant")),
             place=item.place,
         )
-

@@ -326,7 +326,7 @@ class KnowledgeBase:
 
     @cached_property
     def day_limits(self) -> tuple[Decimal, ...]:
-        """Every threshold in days, ascending: a date known only to the month matters only if one of them falls in it."""
+        """Every threshold in days, ascending: a date known to the month matters only if one of them falls in it."""
         return tuple(sorted({t.value for t in self.thresholds.values() if t.unit == "d"}))
 
     def rules_for(self, hook: str) -> tuple[Rule, ...]:

@@ -17,7 +17,20 @@ import yaml
 
 from cds.knowledge.errors import Problem, did_you_mean
 
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
+_PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
+}
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses anchors and aliases while composing, with their line."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            problem = "no anchors (&) and aliases (*); write the value again"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class Reader:
         """The file's root item. A file that is not YAML is one problem and reads as empty."""
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 1
@@ -132,9 +145,9 @@ class Item:
 
     def quoted(self) -> str:
         """Text that must stand in quotes: codes, which a spreadsheet or YAML would turn into numbers."""
-        if isinstance(self.node, yaml.ScalarNode) and self.node.style not in ("'", '"'):
-            if self.node.tag != "tag:yaml.org,2002:str":
-                self.problem("a code must stand in quotes")
+        bare = isinstance(self.node, yaml.ScalarNode) and self.node.style not in ("'", '"')
+        if bare and self.node is not None and self.node.tag != "tag:yaml.org,2002:str":
+            self.problem("a code must stand in quotes")
         return self.text()
 
     def texts(self) -> tuple[str, ...]:

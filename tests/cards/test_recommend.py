@@ -69,7 +69,12 @@ def test_both_legs_swollen_is_no_one_leg_sign(adviser: Adviser) -> None:
 
 def test_the_most_dangerous_card_comes_first_and_high_calcium_replaces_the_check(adviser: Adviser) -> None:
     asked = request(
-        "order-sign", due(), calcium(2.9), albumin(36), swelling(), drafts=(draft("Calcium Carbonate 1250 MG Oral Tablet"),)
+        "order-sign",
+        due(),
+        calcium(2.9),
+        albumin(36),
+        swelling(),
+        drafts=(draft("Calcium Carbonate 1250 MG Oral Tablet"),),
     )
     found = topics(adviser, asked)
     assert set(found[:2]) == {"possible-deep-vein-thrombosis", "calcium-or-vitamin-d-in-hypercalcaemia"}
@@ -102,8 +107,8 @@ def test_side_lying_starts_on_the_first_day_of_week_28(adviser: Adviser, day: st
 
 def test_an_order_that_is_open_is_said_and_not_proposed_again(adviser: Adviser) -> None:
     ordered = {
-        "resourceType": "ServiceRequest", "id": "open", "status": "active", "intent": "order", "authoredOn": "2026-11-20",
-        "code": {"coding": [{"system": LOINC, "code": "1751-7"}]},
+        "resourceType": "ServiceRequest", "id": "open", "status": "active", "intent": "order",
+        "authoredOn": "2026-11-20", "code": {"coding": [{"system": LOINC, "code": "1751-7"}]},
     }  # fmt: skip
     asked = request("order-sign", due(), ordered, drafts=(draft("Calcium Carbonate 1250 MG Oral Tablet"),))
     (card,) = cards_of(adviser, asked)
@@ -124,7 +129,10 @@ def test_an_exclusion_that_cannot_be_checked_does_not_exclude_and_is_named(advis
 
 
 def test_removing_the_order_names_every_draft_it_is_about(adviser: Adviser) -> None:
-    drafts = (draft("Calcium Carbonate 1250 MG Oral Tablet", "a"), draft("Cholecalciferol 5000 UNT Oral Capsule", "b", 1))
+    drafts = (
+        draft("Calcium Carbonate 1250 MG Oral Tablet", "a"),
+        draft("Cholecalciferol 5000 UNT Oral Capsule", "b", 1),
+    )
     asked = request("order-sign", due(), calcium(2.9), albumin(36), drafts=drafts)
     card = next(c for c in cards_of(adviser, asked) if c.indicator == "critical")
     removed = [a.resource_id for s in card.suggestions for a in s.actions if a.type == "delete"]
@@ -136,14 +144,24 @@ def test_many_cards_become_five_and_no_warning_is_merged_away(adviser: Adviser) 
     cards = cards_of(adviser, request("patient-view", *crowd))
     rules = [rule["id"] for card in cards for rule in proof(card)["rules"]]
     assert len(cards) <= MOST_CARDS
-    assert {"leg-cramps-review", "leg-cramps-self-care", "calcium-intake-may-be-short", "vitamin-d-risk-advice"} <= set(rules)
+    assert {"leg-cramps-review", "leg-cramps-self-care", "calcium-intake-may-be-short", "vitamin-d-risk-advice"} <= set(
+        rules
+    )
     assert "calcium-not-interpretable" in rules
 
 
 def test_the_card_shows_value_unit_day_and_resource_of_what_it_rests_on(adviser: Adviser) -> None:
     asked = request("patient-view", due(), calcium(8.1, "mg/dL"), albumin(3.4, "g/dL"))
     (card,) = cards_of(adviser, asked)
-    for piece in ("8.1 mg/dL", "2.02 mmol/L", "2026-11-17", "Observation/calcium", "Observation/albumin", "1.0.0", "LB-02"):
+    for piece in (
+        "8.1 mg/dL",
+        "2.02 mmol/L",
+        "2026-11-17",
+        "Observation/calcium",
+        "Observation/albumin",
+        "1.0.0",
+        "LB-02",
+    ):
         assert piece in (card.detail or ""), piece
     facts = {(f["kind"], f["concept"]): f for f in proof(card)["facts"]}
     assert facts[("lab", "serum-calcium")]["sources"] == ["Observation/calcium"]
@@ -152,7 +170,11 @@ def test_the_card_shows_value_unit_day_and_resource_of_what_it_rests_on(adviser:
 
 def test_gestational_age_that_is_not_recorded_is_said_on_the_card(adviser: Adviser) -> None:
     pregnant = observation(
-        "status", LOINC, "82810-3", "2026-11-01", valueCodeableConcept={"coding": [{"system": SNOMED, "code": "77386006"}]}
+        "status",
+        LOINC,
+        "82810-3",
+        "2026-11-01",
+        valueCodeableConcept={"coding": [{"system": SNOMED, "code": "77386006"}]},
     )
     for card in cards_of(adviser, request("patient-view", pregnant, cramps())):
         assert "gestational age is not recorded" in (card.detail or "")
@@ -173,7 +195,7 @@ def test_every_card_has_fresh_uuids(adviser: Adviser) -> None:
 
 
 def test_record_text_on_a_card_is_no_markup(adviser: Adviser) -> None:
-    hostile = 'Calcium Carbonate 1250 MG <img src=x onerror=alert(1)> [click](https://evil.example) **Tablet**'
+    hostile = "Calcium Carbonate 1250 MG <img src=x onerror=alert(1)> [click](https://evil.example) **Tablet**"
     (card,) = cards_of(adviser, request("order-sign", due(), drafts=(draft(hostile),)))
     shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(card.detail or "")
     assert "<img" not in shown

@@ -27,9 +27,7 @@ def test_open_sign_offs_are_listed_on_demand_and_are_no_failure(cli: Cli, rules:
     assert "open sign-off: rule 'calcium-test-missing' (XX-01) is draft" in ended.out
 
 
-def test_a_problem_is_printed_with_a_path_that_opens(
-    cli: Cli, rules: Rules, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_problem_is_printed_with_a_path_that_opens(cli: Cli, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
     rules.edit("advice/low-calcium.yaml", "below: calcium-low,", "below: calcium-lo,")
     monkeypatch.chdir(rules.root.parent)
     ended = cli("check", "--rules", "rules")

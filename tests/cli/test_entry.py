@@ -97,9 +97,7 @@ def test_an_unexpected_error_names_its_type_and_place_only(
     assert "Jane" not in ended.err
 
 
-def test_an_interrupt_ends_without_a_traceback(
-    cli: Cli, rules: Rules, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_ends_without_a_traceback(cli: Cli, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -119,9 +117,7 @@ def test_a_reader_that_closes_early_is_no_failure_to_talk_about(rules: Rules) ->
         assert started.wait(timeout=60) == 1
 
 
-def test_a_terminal_without_the_signs_of_a_card_shows_escapes(
-    rules: Rules, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_without_the_signs_of_a_card_shows_escapes(rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     rules.edit("advice/low-calcium.cases.yaml", "expect: fires\n    indicator: info", "expect: silent")
     rules.edit("advice/low-calcium.cases.yaml", "just below the limit but long ago", "below, 2 µmol")

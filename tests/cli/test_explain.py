@@ -9,9 +9,7 @@ from tests.cli.conftest import Body, Ended, bundle, calcium
 from tests.knowledge.small_rules import Rules
 
 Ask = Callable[..., Ended]
-RESULT = (
-    "Total calcium in serum or plasma: 2.05 mmol/L, 2026-09-01, Observation/calcium-result-of-november-2026"
-)
+RESULT = "Total calcium in serum or plasma: 2.05 mmol/L, 2026-09-01, Observation/calcium-result-of-november-2026"
 
 
 def test_a_rule_that_fired_shows_each_condition_with_the_fact_behind_it(asking: Ask, body: Body) -> None:
@@ -82,20 +80,12 @@ def test_json_has_the_same_truths_and_facts(asking: Ask, body: Body) -> None:
 
 
 def test_what_could_not_be_read_is_told(asking: Ask, body: Body) -> None:
-    body["prefetch"]["laboratory"]["entry"].append(
-        {"resource": {"resourceType": "Observation", "id": "nobody"}}
-    )
+    body["prefetch"]["laboratory"]["entry"].append({"resource": {"resourceType": "Observation", "id": "nobody"}})
     ended = asking("explain", body)
-    assert (
-        "Could not be read or was not used:\n  - Observation/nobody: names no patient and was ignored\n"
-        in ended.out
-    )
+    assert "Could not be read or was not used:\n  - Observation/nobody: names no patient and was ignored\n" in ended.out
 
 
 def test_a_rule_that_this_hook_does_not_ask_is_wrong_use(asking: Ask, body: Body) -> None:
     ended = asking("explain", body, "--rule", "low-calcum")
     assert ended.code == 2
-    assert (
-        ended.complaint
-        == "--rule: no rule 'low-calcum' is asked on patient-view; did you mean 'low-calcium'?"
-    )
+    assert ended.complaint == "--rule: no rule 'low-calcum' is asked on patient-view; did you mean 'low-calcium'?"

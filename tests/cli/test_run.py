@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
@@ -27,9 +28,7 @@ def test_a_card_is_printed_with_its_indicator_proof_and_suggestions(asking: Ask,
     assert "  - Pregnancy: current, status: pregnant, 2026-11-20, Observation/status-1\n" in ended.out
     assert "  - Request serum calcium: Propose: Serum calcium\n" in ended.out
     assert "whether this already applies" in ended.out
-    assert ended.out.splitlines()[-1].startswith(
-        "1 card for patient-view at 2026-11-22T12:00+00:00, profile seed"
-    )
+    assert ended.out.splitlines()[-1].startswith("1 card for patient-view at 2026-11-22T12:00+00:00, profile seed")
 
 
 def test_json_is_the_body_of_the_http_answer(asking: Ask, body: Body, rules: Rules) -> None:
@@ -48,9 +47,7 @@ def test_no_card_is_said_in_words(asking: Ask, body: Body) -> None:
 
 
 def test_a_request_may_come_through_stdin(process: Cli, rules: Rules, body: Body) -> None:
-    ended = process(
-        "run", "-", "--json", "--rules", rules.root, "--now", NOW, stdin=json.dumps(body).encode()
-    )
+    ended = process("run", "-", "--json", "--rules", rules.root, "--now", NOW, stdin=json.dumps(body).encode())
     assert (ended.code, ended.err) == (0, "")
     assert len(json.loads(ended.out)["cards"]) == 1
 
@@ -67,9 +64,7 @@ def test_the_clock_is_read_when_no_time_is_given(cli: Cli, rules: Rules, body: B
 
 def test_what_was_not_used_is_told(asking: Ask, body: Body) -> None:
     other = {**calcium(2.30, "2026-11-20"), "id": "of-another-woman"}
-    body["prefetch"]["laboratory"]["entry"].append(
-        {"resource": {**other, "subject": {"reference": "Patient/x"}}}
-    )
+    body["prefetch"]["laboratory"]["entry"].append({"resource": {**other, "subject": {"reference": "Patient/x"}}})
     ended = asking("run", body)
     assert "Not used from the request:\n  - 1 resource(s) of another patient were ignored\n" in ended.out
 
@@ -80,13 +75,11 @@ def test_what_was_not_used_is_told(asking: Ask, body: Body) -> None:
         ({"hook": "patient-veiw"}, 2, "hook is none of patient-view, order-select, order-sign"),
         ({"hookInstance": "1"}, 2, "hookInstance has the wrong form; send a fresh UUID"),
         ({"context": {"userId": "Practitioner/1"}}, 2, "context.patientId is missing; send a FHIR id"),
-        ({"context": {"userId": "Practitioner/1", "patientId": "other"}}, 2, "is another patient than context.patientId"),
+        ({"context": {"userId": "Practitioner/1", "patientId": "other"}}, 2, "is another patient than"),
         ({"prefetch": {}}, 1, "'patient' (patient), 'pregnancy' (pregnancy observations), 'conditions'"),
     ],
 )  # fmt: skip
-def test_a_request_that_gets_no_advice_is_one_line(
-    asking: Ask, body: Body, change: Body, code: int, told: str
-) -> None:
+def test_a_request_that_gets_no_advice_is_one_line(asking: Ask, body: Body, change: Body, code: int, told: str) -> None:
     ended = asking("run", {**body, **change})
     assert ended.code == code
     assert told in ended.complaint
@@ -102,9 +95,7 @@ def test_a_request_that_gets_no_advice_is_one_line(
         ("[]", "hook is none of"),
     ],
 )
-def test_a_body_that_is_no_request_is_wrong_use(
-    cli: Cli, rules: Rules, tmp_path: Path, text: str, told: str
-) -> None:
+def test_a_body_that_is_no_request_is_wrong_use(cli: Cli, rules: Rules, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "bad.json").write_text(text)
     ended = cli("run", tmp_path / "bad.json", "--rules", rules.root)
     assert ended.code == 2
@@ -117,9 +108,18 @@ def test_the_service_of_another_hook_refuses_the_request_like_over_http(asking: 
     assert "hook is not the hook of this service; send order-sign here" in ended.complaint
 
 
-def test_record_text_can_neither_steer_the_terminal_nor_the_layout(asking: Ask, body: Body) -> None:
-    hostile = "mmol/L\x1b[2J\x9b31m\r\n[bold red]x[/bold red]\u202e"
-    body["prefetch"]["laboratory"]["entry"][0]["resource"]["valueQuantity"]["unit"] = hostile
+def test_record_text_can_neither_steer_the_terminal_nor_the_layout(asking: Ask, body: Body, rules: Rules) -> None:
+    rules.edit("advice/low-calcium.yaml", "lab: serum-calcium, below: calcium-low,", "symptom: leg-cramps,")
+    active = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
+    body["prefetch"]["conditions"] = bundle(
+        {
+            "resourceType": "Condition",
+            "id": "cramps",
+            "clinicalStatus": {"coding": [active]},
+            "code": {"text": "leg cramps \x1b[2J\x9b31m\r\n[bold red]x[/bold red]\u202e"},
+            "recordedDate": "2026-11-20",
+        }
+    )
     for ended in (asking("run", body), asking("explain", body)):
         assert ended.code == 0
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", ended.out)
@@ -137,14 +137,11 @@ def _over_http(rules: Rules, body: Body) -> str:
 
 
 def _post(app: Starlette, path: str, content: bytes) -> str:
-    import anyio
-    import httpx
-
-    async def post() -> Any:
+    async def post() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             return await client.post(path, content=content, headers={"Content-Type": "application/json"})
 
-    response = anyio.run(post)
+    response = asyncio.run(post())
     assert response.status_code == 200, response.text
-    return str(response.text)
+    return response.text

@@ -64,9 +64,7 @@ def test_a_rule_that_another_would_suppress_is_still_judged_by_itself(cli: Cli, 
     assert cli("test", "calcium-test-missing", "--rules", rules.root).code == 0
 
 
-def test_a_finding_is_judged_by_its_own_rule_though_another_concludes_the_same(
-    cli: Cli, rules: Rules
-) -> None:
+def test_a_finding_is_judged_by_its_own_rule_though_another_concludes_the_same(cli: Cli, rules: Rules) -> None:
     head = (
         "title: T\nversion: 1.0.0\nstatus: active\ndate: 2026-11-22\ncatalogue: X\nhooks: [patient-view]\n"
         "evidence: [{source: local-policy}]\nstrength: policy\ncaution: None known.\nwhen:\n"

@@ -41,9 +41,7 @@ def test_a_case_is_its_facts_over_those_of_the_base(rules: Rules) -> None:
         (LOW_CASES, "at the limit", "no case has lab: serum-calcium at 'calcium-low' (2.1)"),
     ],
 )  # fmt: skip
-def test_a_limit_or_an_unknown_fact_without_a_case_is_told(
-    rules: Rules, file: str, case: str, problem: str
-) -> None:
+def test_a_limit_or_an_unknown_fact_without_a_case_is_told(rules: Rules, file: str, case: str, problem: str) -> None:
     text = (rules.root / file).read_text()
     head, _, rest = text.partition(f"  - name: {case}\n")
     _, mark, tail = rest.partition("  - name: ")
@@ -66,9 +64,7 @@ def test_a_rule_is_shown_firing_and_silent(rules: Rules, outcome: str, other: st
 
 def test_a_rule_without_cases_is_told_where_to_write_them(rules: Rules) -> None:
     (rules.root / CASES).unlink()
-    assert rules.case_problems() == [
-        f"advice/calcium-test-missing.yaml:1: no cases: write {CASES} beside the rule"
-    ]
+    assert rules.case_problems() == [f"advice/calcium-test-missing.yaml:1: no cases: write {CASES} beside the rule"]
 
 
 @pytest.mark.parametrize(

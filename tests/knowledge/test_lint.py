@@ -19,7 +19,7 @@ LOW = "advice/low-calcium.yaml"
         (RULE, "not_measured_within: calcium-recency", "not_measured_within: calcium-low",
          "not_measured_within: 'calcium-low' is in mmol/L, this fact is in d"),
         (LOW, "below: calcium-low,", "below: order-window,", "below: 'order-window' is in d, this fact is in mmol/L"),
-        (RULE, "lab: serum-calcium", "lab: serum-calcum", "lab: no concept 'serum-calcum'; did you mean 'serum-calcium'?"),
+        (RULE, "lab: serum-calcium", "lab: serum-calcum", "no concept 'serum-calcum'; did you mean 'serum-calcium'?"),
         (LOW, "lab: serum-calcium, below", "lab: whole-blood-calcium, below", "is a look-alike and must not be used"),
         (RULE, "Consider measuring calcium.", "Consider measuring calcium within 2 weeks.",
          "text: a number stands in the text; name it as a threshold and quote it"),
@@ -40,12 +40,10 @@ LOW = "advice/low-calcium.yaml"
         (LOW, "suppresses: [calcium-test-missing]", "suppresses: [calcium-test-mising]",
          "suppresses: no rule or topic 'calcium-test-mising'; did you mean 'calcium-test-missing'?"),
         (RULE, "{gestation: pregnant}", "{finding: pregnancy}", "no rule concludes finding 'pregnancy'"),
-        (RULE, "{gestation: pregnant}", "{profile: low-calcium-population}", "no profile flag 'low-calcium-population'"),
+        (RULE, "{gestation: pregnant}", "{profile: low-calcium}", "no profile flag 'low-calcium'"),
     ],
 )  # fmt: skip
-def test_a_fault_is_told_with_its_file_and_way_out(
-    rules: Rules, file: str, old: str, new: str, problem: str
-) -> None:
+def test_a_fault_is_told_with_its_file_and_way_out(rules: Rules, file: str, old: str, new: str, problem: str) -> None:
     rules.edit(file, old, new)
     assert any(row.startswith(f"{file}:") and problem in row for row in rules.problems()), rules.problems()
 
@@ -53,9 +51,7 @@ def test_a_fault_is_told_with_its_file_and_way_out(
 def test_a_fault_in_a_condition_is_told_with_the_line_of_that_condition(rules: Rules) -> None:
     rules.edit(LOW, "below: calcium-low,", "below: calcium-lo,")
     line = rules.line_of(LOW, "below: calcium-lo,")
-    assert rules.problems() == [
-        f"{LOW}:{line}: when[1]: below: no threshold 'calcium-lo'; did you mean 'calcium-low'?"
-    ]
+    assert rules.problems() == [f"{LOW}:{line}: when[1]: below: no threshold 'calcium-lo'; did you mean 'calcium-low'?"]
 
 
 def test_a_threshold_that_no_rule_uses_is_refused(rules: Rules) -> None:

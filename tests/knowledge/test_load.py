@@ -36,9 +36,7 @@ def test_a_folder_without_faults_loads_every_rule_and_threshold(rules: Rules) ->
         ("status: draft", "status: draft\ncolour: red", "colour", "colour: unknown key (known: id, title,"),
     ],
 )  # fmt: skip
-def test_a_fault_is_told_with_file_line_and_way_out(
-    rules: Rules, old: str, new: str, line: str, problem: str
-) -> None:
+def test_a_fault_is_told_with_file_line_and_way_out(rules: Rules, old: str, new: str, line: str, problem: str) -> None:
     rules.edit(RULE, old, new)
     place = f"{RULE}:{rules.line_of(RULE, line)}: "
     assert any(row.startswith(place) and problem in row for row in rules.problems()), rules.problems()
@@ -71,8 +69,7 @@ def test_every_problem_is_told_at_once(rules: Rules) -> None:
 def test_a_code_without_quotes_is_refused(rules: Rules) -> None:
     rules.write("sites/example.yaml", _site("77386006"))
     assert any(
-        row.startswith("sites/example.yaml:3: ") and "a code must stand in quotes" in row
-        for row in rules.problems()
+        row.startswith("sites/example.yaml:3: ") and "a code must stand in quotes" in row for row in rules.problems()
     )
     rules.write("sites/example.yaml", _site('"77386006"'))
     assert rules.problems() == []
@@ -80,9 +77,7 @@ def test_a_code_without_quotes_is_refused(rules: Rules) -> None:
 
 def test_a_threshold_of_one_name_stands_once(rules: Rules) -> None:
     rules.write("basics/thresholds.yaml", (rules.root / "basics/thresholds.yaml").read_text() + _window())
-    assert any(
-        "threshold 'order-window' stands also in basics/thresholds.yaml" in row for row in rules.problems()
-    )
+    assert any("threshold 'order-window' stands also in basics/thresholds.yaml" in row for row in rules.problems())
 
 
 def test_a_folder_that_is_no_topic_is_not_left_out_silently(rules: Rules) -> None:
@@ -98,9 +93,7 @@ def test_a_missing_folder_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_profile_changes_values_only(rules: Rules) -> None:
     assert rules.load(profile="strict").threshold("calcium-low").quoted == "2.20 mmol/L"
     rules.edit("profiles/strict.yaml", "unit: mmol/L", "unit: mg/dL")
-    with pytest.raises(
-        KnowledgeError, match=r"profiles/strict\.yaml:3: .*the unit of 'calcium-low' is mmol/L"
-    ):
+    with pytest.raises(KnowledgeError, match=r"profiles/strict\.yaml:3: .*the unit of 'calcium-low' is mmol/L"):
         rules.load(profile="strict")
 
 
@@ -115,9 +108,7 @@ def test_a_profile_cannot_bring_a_new_number(rules: Rules) -> None:
         rules.load(profile="strict")
 
 
-def test_a_site_code_counts_for_its_concept_only_where_the_site_is_loaded(
-    rules: Rules, tmp_path: Path
-) -> None:
+def test_a_site_code_counts_for_its_concept_only_where_the_site_is_loaded(rules: Rules, tmp_path: Path) -> None:
     site = tmp_path / "site.yaml"
     site.write_text(_site('"local-1"'), encoding="utf-8")
     key = ("http://example.org/codes", "local-1")

@@ -1,4 +1,4 @@
-"""A running service with a stopped clock, as these tests use it: over HTTP, and its adviser to look inside."""
+"""A running service with a stopped clock, as these tests use it: HTTP, and its adviser to look inside."""
 
 from __future__ import annotations
 

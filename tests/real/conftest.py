@@ -17,15 +17,15 @@ from cds.service import create_app, load_settings
 from tests.real.clinic import Clinic
 from tests.service.conftest import running
 
-_REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real"
+REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real"
 
 
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of the real records; without it every test here is skipped."""
-    if not _REAL.is_dir():
+    if not REAL.is_dir():
         pytest.skip("the real records are not on this machine (folder shared/data/real beside the checkout)")
-    return _REAL
+    return REAL
 
 
 @pytest.fixture(scope="session")

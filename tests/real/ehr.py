@@ -1,7 +1,7 @@
 """An EHR in small: it holds records, runs our prefetch templates on them, and calls the service over HTTP.
 
-Strict on purpose: a template that uses anything beyond a read, a type search, `patient`, `code` or `status` is an
-error here, as it would be at an EHR that supports only the recommended subset of CDS Hooks 2.0.
+Strict on purpose: a template that uses anything beyond a read, a type search, `patient`, `code` or `status` is
+an error here, as it would be at an EHR that supports only the recommended subset of CDS Hooks 2.0.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -37,6 +37,10 @@ class Entry:
         """`Type/id`, or `Type without id`."""
         kind, id = self.resource["resourceType"], self.resource.get("id")
         return f"{kind}/{id}" if id else f"{kind} without id"
+
+    def as_json(self) -> Json:
+        """The entry as a Bundle holds it."""
+        return {"resource": self.resource} | ({"fullUrl": self.full_url} if self.full_url else {})
 
 
 def entries_of(document: Any) -> Iterator[Entry]:
@@ -78,13 +82,14 @@ def _read_time(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Chart:
-    """The records of one patient, searchable. ``ignores`` are search parameters that this EHR does not know.
+    """The records of one patient, searchable.
 
-    FHIR lets a server ignore a search parameter it does not know, so `code` and `status` may come back unfiltered.
+    ``ignores`` are search parameters that this EHR does not know: FHIR lets it ignore them and answer
+    unfiltered.
     """
 
     patient_id: str
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = field(repr=False)
     ignores: frozenset[str] = frozenset()
 
     def prefetch(self, templates: Mapping[str, str]) -> Json:
@@ -97,8 +102,7 @@ class Chart:
 
     def _execute(self, query: str) -> Json | None:
         if read := _READ.fullmatch(query):
-            rows = [e.resource for e in self.entries if self._is(e, read[1], read[2])]
-            return rows[0] if rows else None
+            return next((e.resource for e in self.entries if self._is(e, read[1], read[2])), None)
         search = _SEARCH.fullmatch(query)
         if search is None:
             raise ValueError(f"neither a read nor a type search: {query}")
@@ -111,17 +115,14 @@ class Chart:
 
     @staticmethod
     def _is(entry: Entry, kind: str, id: str) -> bool:
-        resource = entry.resource
-        return resource["resourceType"] == kind and (resource.get("id") == id or entry.full_url == f"urn:uuid:{id}")
+        named = entry.resource.get("id") == id or entry.full_url == f"urn:uuid:{id}"
+        return named and entry.resource["resourceType"] == kind
 
 
 def _searchset(rows: list[Entry]) -> Json:
     bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": len(rows)}
     if rows:  # FHIR knows no empty arrays
-        bundle["entry"] = [
-            {"resource": row.resource, "search": {"mode": "match"}} | ({"fullUrl": row.full_url} if row.full_url else {})
-            for row in rows
-        ]
+        bundle["entry"] = [row.as_json() for row in rows]
     return bundle
 
 
@@ -154,7 +155,7 @@ class Ehr:
         context: Json = {"userId": "Practitioner/real-test", "patientId": self.chart.patient_id}
         if hook != "patient-view":
             draft = calcium_draft(self.chart.patient_id)
-            context["draftOrders"] = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": draft}]}
+            context["draftOrders"] = {"resourceType": "Bundle", "entry": [{"resource": draft}]}
         if hook == "order-select":
             context["selections"] = ["MedicationRequest/calcium-draft"]
         return {
@@ -179,7 +180,7 @@ def _ok(response: httpx.Response) -> Json:
 
 
 def calcium_draft(patient_id: str) -> Json:
-    """A draft written for these tests: calcium carbonate 1250 mg twice a day, 1000 mg of elemental calcium."""
+    """A draft written for these tests: calcium carbonate 1250 mg twice a day, 1000 mg of the element."""
     return {
         "resourceType": "MedicationRequest",
         "id": "calcium-draft",
@@ -201,7 +202,8 @@ def calcium_draft(patient_id: str) -> Json:
 
 def rules_of(answer: Json) -> set[str]:
     """Ids of the rules behind the cards of an answer."""
-    return {rule["id"] for card in answer["cards"] for rule in card["extension"]["org.prenatal-cds.proof"]["rules"]}
+    proofs = [card["extension"]["org.prenatal-cds.proof"] for card in answer["cards"]]
+    return {rule["id"] for proof in proofs for rule in proof["rules"]}
 
 
 def remarks_of(answer: Json) -> list[str]:

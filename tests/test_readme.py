@@ -1,0 +1,54 @@
+"""What the README shows is what the program says: the transcripts are run again and compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The hash changes with every edit of a rule; what it looks like is all a transcript can promise.
+HASH = re.compile(r"\b[0-9a-f]{12}\b")
+
+
+def transcripts() -> list[tuple[str, str]]:
+    """(arguments, expected text) of each console block that runs prenatal-cds; `...` stands for lines left out."""
+    blocks = re.findall(r"```console\n\$ prenatal-cds ([^\n]+)\n(.*?)```", README, flags=re.DOTALL)
+    return [(arguments, text) for arguments, text in blocks if text.strip()]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), transcripts(), ids=[a for a, _ in transcripts()])
+def test_the_transcript_is_what_the_program_prints(arguments: str, expected: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cds", *arguments.split()],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        env={**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    printed = HASH.sub("HASH", done.stdout)
+    position = 0
+    for piece in HASH.sub("HASH", expected).split("...\n"):
+        found = printed.find(piece.rstrip(), position)
+        assert found >= 0, f"not in the output of prenatal-cds {arguments}:\n{piece}"
+        position = found + len(piece.rstrip())
+
+
+def test_there_is_a_transcript_of_run_and_of_explain() -> None:
+    assert {arguments.split()[0] for arguments, _ in transcripts()} >= {"run", "explain"}
+
+
+def test_the_rule_shown_is_the_rule_shipped() -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    rule_id = re.search(r"^id: (\S+)$", shown, flags=re.MULTILINE)
+    assert rule_id is not None
+    (path,) = (ROOT / "rules").glob(f"*/{rule_id[1]}.yaml")
+    assert shown == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
+def test_every_local_link_leads_somewhere(link: str) -> None:
+    assert link.startswith("https://") or (ROOT / link).exists()
