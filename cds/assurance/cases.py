@@ -13,7 +13,7 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 from cds.advise import Adviser, ClauseTrace, RuleTrace
-from cds.cards.recommend import own_recommendation
+from cds.cards.recommend import Recommendation, own_recommendation
 from cds.cards.render import render
 from cds.engine import EngineError, Outcome, Truth
 from cds.facts.model import Census, Fact
@@ -126,14 +126,26 @@ def _line(role: str, clause: ClauseTrace) -> str:
 def _differences(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, case: Case) -> Iterator[str]:
     own = own_recommendation(base, census, outcome, rule)
     if own is None:
-        if case.indicator or case.says:
-            yield "a finding has no card; drop indicator and says"
+        if case.indicator or case.says or case.says_not or case.suggests is not None:
+            yield "a finding has no card; drop indicator, says, says_not and suggests"
         return
     if case.indicator is not None and own.indicator != case.indicator:
         yield f"indicator: expected {case.indicator}, got {own.indicator}"
-    if case.says:
+    proposed = _proposed(own)
+    if case.suggests is not None and proposed != case.suggests:
+        yield f"suggests: expected {list(case.suggests)}, got {list(proposed)}"
+    if case.says or case.says_not:
         card = render(base, census, own, None, datetime.combine(case.today, time(12), UTC))
         text = card.summary + "\n" + _ESCAPED.sub(r"\1", card.detail or "")
         for words in case.says:
             if words not in text:
                 yield f"says: '{words}' stands neither in the summary '{card.summary}' nor in the detail"
+        for words in case.says_not:
+            if words in text:
+                yield f"says_not: '{words}' stands in the summary '{card.summary}' or in the detail"
+
+
+def _proposed(own: Recommendation) -> tuple[str, ...]:
+    """The activities that the card offers to create, in order; what is already ordered or done is not among them."""
+    needless = {activity.id for activity, _ in own.redundant}
+    return tuple(name for suggestion in own.suggest for name in suggestion.create if name not in needless)

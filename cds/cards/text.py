@@ -8,7 +8,11 @@ from collections.abc import Mapping
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^=])")
+# At the start of a line these begin a list, a rule or a heading.
+_BLOCK_START = re.compile(r"^(\d{1,9})([.)])|^([-:])")
+_WEB_ADDRESS = re.compile(r"www\.", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 LONGEST = 300
 SUMMARY_LIMIT = 139
 
@@ -19,17 +23,20 @@ def fill(template: str, words: Mapping[str, str]) -> str:
 
 
 def plain(text: str, limit: int = LONGEST) -> str:
-    """One line of printable text: no control, bidirectional or private characters, at most ``limit`` characters."""
-    kept = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") or c in "\n\t ")
+    """One line of at most ``limit`` printable characters: no control, bidirectional, private or unassigned ones."""
+    kept = "".join(c for c in text if c in "\n\t " or unicodedata.category(c) not in _INVISIBLE)
     line = _SPACE.sub(" ", kept).strip()
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def escape(text: str, limit: int = LONGEST) -> str:
-    """Record text for GitHub-flavoured Markdown: shows as written, cannot become markup, a link or an address."""
+    """Record text for GitHub-flavoured Markdown: no markup, no link, no list, no address a reader could follow.
+
+    It shows as written, but for addresses, which are broken by a blank or "(at)".
+    """
     line = plain(text, limit).replace("://", ": //").replace("@", "(at)")
-    line = re.sub(r"\bwww\.", "www .", line, flags=re.IGNORECASE)
-    return _MARKDOWN.sub(r"\\\1", line)
+    line = _MARKDOWN.sub(r"\\\1", _WEB_ADDRESS.sub("www .", line))
+    return _BLOCK_START.sub(lambda match: f"{match[1] or ''}\\{match[2] or match[3]}", line)
 
 
 def summary(text: str) -> str:

@@ -1,4 +1,4 @@
-"""FHIR -> typed clinical facts: tolerant reading, one short reader per kind, units, the census, prefetch templates."""
+"""FHIR -> typed clinical facts: tolerant reading, one reader per kind, units, the census, prefetch templates."""
 
 from cds.facts.census import take_census
 from cds.facts.model import Census, Fact, absent, known, unknown, variable

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from cds.facts.conditions import allergy_fact, condition_fact, procedure_fact, request_fact
-from cds.facts.laboratory import adjusted_calcium, newest_value
+from cds.facts.laboratory import adjusted_calcium, newest_value, unadjusted_calcium
 from cds.facts.medicines import medication_fact, order_fact
 from cds.facts.model import Census, Fact, absent, known
 from cds.facts.nutrition import diet_fact, exposure_fact, intake_fact
@@ -15,6 +15,26 @@ from cds.facts.pregnancy import pregnancy_facts
 from cds.facts.record import PART_TITLES, Record, take_record
 from cds.facts.symptoms import symptom_fact
 from cds.knowledge.model import FactKey, KnowledgeBase
+
+_Derived = Callable[[KnowledgeBase, Record, date, tzinfo], Fact]
+_DERIVED: dict[FactKey, _Derived] = {
+    ("lab", "adjusted-calcium"): adjusted_calcium,
+    ("lab", "unadjusted-calcium"): unadjusted_calcium,
+}
+_Reader = Callable[[KnowledgeBase, Record, FactKey, date, tzinfo], Fact]
+_READERS: dict[str, _Reader] = {
+    "lab": newest_value,
+    "vital": newest_value,
+    "diet": diet_fact,
+    "intake": intake_fact,
+    "exposure": exposure_fact,
+    "symptom": symptom_fact,
+    "medication": medication_fact,
+    "condition": condition_fact,
+    "allergy": allergy_fact,
+    "procedure": procedure_fact,
+    "request": request_fact,
+}
 
 
 def take_census(
@@ -26,50 +46,30 @@ def take_census(
     selections: tuple[str, ...] | None,
     now: datetime,
 ) -> tuple[Census, Record]:
-    """Facts of one patient for one hook at ``now`` (aware; its zone decides what "today" is)."""
+    """Facts of one patient for one hook at ``now`` (aware; its zone decides what "today" is).
+
+    Raises OtherPatient when the `patient` part is another person, ValueError when ``now`` has no zone.
+    """
     zone = now.tzinfo
     if zone is None:
         raise ValueError("now must carry a time zone")
     record = take_record(patient_id, prefetch, drafts, selections)
-    today = now.date()
-    wanted = base.facts_for(hook)
-    facts: dict[FactKey, Fact] = {}
-    if any(kind in ("gestation", "person") for kind, _ in wanted):
-        pregnancy = pregnancy_facts(base, record, today, zone)
-        facts.update({key: pregnancy[key] for key in wanted if key in pregnancy})
-    for key in wanted:
-        if key not in facts:
-            facts[key] = _fact(base, record, key, facts, now)
-    return Census(patient_id, hook, facts, (*record.remarks, *_unreadable(record))), record
+    pregnancy = pregnancy_facts(base, record, now.date(), zone)
+    facts = {
+        key: pregnancy[key] if key in pregnancy else _fact(base, record, key, now.date(), zone)
+        for key in base.facts_for(hook)
+    }
+    return Census(patient_id, hook, facts, (*record.remarks, *_reading_remarks(record))), record
 
 
-def _fact(base: KnowledgeBase, record: Record, key: FactKey, facts: Mapping[FactKey, Fact], now: datetime) -> Fact:
-    kind, today, zone = key[0], now.date(), now.tzinfo
-    assert zone is not None  # noqa: S101 - take_census asked
-    if key == ("lab", "adjusted-calcium"):
-        return adjusted_calcium(base, record, today, zone)
-    if kind in ("lab", "vital"):
-        return newest_value(base, record, key, today, zone)
-    if kind == "diet":
-        return diet_fact(base, record, key, today, zone)
-    if kind == "intake":
-        diet = diet_fact(base, record, ("diet", "dietary-calcium"), today, zone)
-        medicines = tuple(
-            medication_fact(base, record, ("medication", name)) for name in ("calcium-supplement", "calcium-antacid")
-        )
-        return intake_fact(base, diet, medicines, key)
-    if kind == "exposure":
-        return exposure_fact(base, record, key, today, zone)
-    if kind == "symptom":
-        return symptom_fact(base, record, key, today, zone)
-    if kind == "order":
+def _fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
+    if key in _DERIVED:
+        return _DERIVED[key](base, record, today, zone)
+    if key[0] == "order":
         return order_fact(base, record, key)
-    if kind == "medication":
-        return medication_fact(base, record, key)
-    if kind == "data":
+    if key[0] == "data":
         return _data(record, key)
-    readers = {"condition": condition_fact, "allergy": allergy_fact, "procedure": procedure_fact, "request": request_fact}
-    return readers[kind](base, record, key, today, zone)
+    return _READERS[key[0]](base, record, key, today, zone)
 
 
 def _data(record: Record, key: FactKey) -> Fact:
@@ -80,11 +80,7 @@ def _data(record: Record, key: FactKey) -> Fact:
     return known(key, title, "supplied")
 
 
-def _unreadable(record: Record) -> tuple[str, ...]:
+def _reading_remarks(record: Record) -> tuple[str, ...]:
     """What reading had to drop. Only resources that a reader asked for were read at all."""
-    found = []
-    for rows in record.resources.values():
-        for resource in rows:
-            if "read" in resource.__dict__:
-                found.extend(resource.read.remarks)
-    return tuple(found)
+    rows = (resource for kind in record.resources.values() for resource in kind if resource.was_read)
+    return tuple(remark for resource in rows for remark in resource.read.remarks)

@@ -38,7 +38,8 @@ _BEFORE = re.compile(
 )
 _AFTER = re.compile(
     r"\W*(?:(?:is|are|was|were|has|have|been)\s+)*"
-    r"(?:(?:no|none|nil|negative)\s*$|(?:absent|denied|resolved|gone|ruled out|excluded|not (?:present|seen|found|noted))\b)"
+    r"(?:(?:no|none|nil|negative)\s*$"
+    r"|(?:absent|denied|resolved|gone|ruled out|excluded|not (?:present|seen|found|noted))\b)"
 )
 # Words between a negation and a finding that end the reach of the negation: something new is being said.
 _NEW_STATEMENT = re.compile(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from cds.facts.coding import by_code, by_text, texts
-from cds.facts.dates import Moment, age_in_days, moment
+from cds.facts.dates import Moment, age_in_days, moment, order_of
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.record import Record, Resource
 from cds.knowledge.model import Concept, FactKey, KnowledgeBase
@@ -40,8 +40,7 @@ class Entry:
 
     def order(self, zone: tzinfo) -> tuple[bool, datetime, str]:
         """Active entries above others, then by date."""
-        when = self.when.order(zone) if self.when else datetime.combine(datetime.min, time.min, zone)
-        return (self.active is True, when, self.resource.name)
+        return (self.active is True, order_of(self.when, zone), self.resource.name)
 
 
 def status_words(concept: Any) -> set[str]:

@@ -45,6 +45,11 @@ class Moment:
         return self.instant or datetime.combine(self.last, time.max, zone)
 
 
+def order_of(when: Moment | None, zone: tzinfo) -> datetime:
+    """A point for sorting; what has no date sorts before all."""
+    return when.order(zone) if when else datetime.min.replace(tzinfo=zone)
+
+
 def moment(value: object, zone: tzinfo) -> Moment | None:
     """The days that ``value`` (date, aware datetime or FHIR text) can mean in ``zone``; None when it is no date."""
     if isinstance(value, datetime):

@@ -2,15 +2,15 @@
 
     daily amount = strength of one unit x units per dose x doses per day x elemental share of the salt
 
-A named salt is converted (rules/valuesets/salts.yaml); "elemental" or a combination product is taken as stated;
-"calcium 600 mg" alone can mean salt or element, so its elemental amount stays unknown. 40 IU of vitamin D are 1 ug
-(clinical/knowledge.md 2.3). Anything that cannot be read leaves the dose unknown, never zero.
+A named salt is converted (rules/valuesets/salts.yaml); an amount labelled "elemental" or that of a combination product
+is taken as stated; "calcium 600 mg" alone can mean salt or element, so its elemental amount stays unknown. 40 IU of
+vitamin D are 1 ug (clinical/knowledge.md 2.3). Anything that cannot be read leaves the dose unknown, never zero.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -21,106 +21,171 @@ from cds.knowledge.model import KnowledgeBase
 
 IU_PER_UG = Decimal(40)
 _MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
-_NUMBER = r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)"
-_STRENGTH = re.compile(rf"{_NUMBER}\s*(mg|g|mcg|ug|µg|μg|iu|unt|units?|\[iu\])(?![a-z])", re.IGNORECASE)
-_SPLIT = re.compile(r"\s*(?:/|\+|;|,(?!\d)|\band\b|\bwith\b|&)\s*", re.IGNORECASE)
-_UNITLESS = {"", "1", "{tablet}", "{tbl}", "{pill}", "{capsule}", "tablet", "tablets", "tab", "tabs", "capsule", "capsules",
-             "pill", "pills", "chewable tablet", "tbl", "cap", "caps", "softgel", "softgels", "each", "unit dose"}  # fmt: skip
+# 15 mg are 600,000 IU, the largest dose ever given: more is the mass of something else in the product.
+_MOST_VITAMIN_D_MG = Decimal(15)
+# Fewer "units" are tablets: "1 unit", not one international unit.
+_FEWEST_IU = Decimal(40)
+_MOST_TABLETS = Decimal(12)
 
-# HL7 GTSAbbreviation: times per day of the coded timings.
-_TIMING_CODES = {"QD": 1, "BID": 2, "TID": 3, "QID": 4, "AM": 1, "PM": 1, "BED": 1, "QOD": Decimal("0.5"),
-                 "Q4H": 6, "Q6H": 4, "Q8H": 3, "WK": Decimal(1) / 7}  # fmt: skip
-_TIMING_WORDS = {"once": 1, "one time": 1, "twice": 2, "two times": 2, "three times": 3, "four times": 4, "1 time": 1,
-                 "2 times": 2, "3 times": 3, "4 times": 4, "1x": 1, "2x": 2, "3x": 3, "4x": 4}  # fmt: skip
-_LATIN = {"qd": 1, "od": 1, "daily": 1, "every day": 1, "each day": 1, "bid": 2, "bd": 2, "tid": 3, "tds": 3, "qid": 4,
-          "qds": 4, "at bedtime": 1, "nightly": 1, "every morning": 1}  # fmt: skip
-_PERIOD_DAYS = {"h": Decimal(1) / 24, "d": Decimal(1), "wk": Decimal(7), "mo": Decimal(30), "a": Decimal(365)}
-_COUNT_WORDS = {"one": 1, "two": 2, "three": 3, "half": Decimal("0.5"), "a": 1}
-_TAKE = re.compile(r"\b(?:take\s+)?(\d+(?:\.\d+)?|one|two|three|half|a)\s+(?:tablet|tab|capsule|cap|pill|softgel)", re.IGNORECASE)
+_UNIT = r"(mg|g|mcg|ug|µg|μg|iu|unt|(?:international )?units?|\[iu\])(?![a-z])"
+# A number does not start inside another number or word, so "0,5 g" and "D3" are not read from their middle.
+_NUMBER = r"(?<![\w.,])(\d{1,3}(?:[, \u00a0\u202f]\d{3})+|\d+(?:\.\d+)?)"
+_AMOUNT = rf"{_NUMBER}\s*{_UNIT}"
+_STRENGTH = re.compile(_AMOUNT, re.IGNORECASE)
+_ELEMENTAL = re.compile(
+    rf"{_AMOUNT}\s*(?:of\s+)?elemental|elemental(?:\s+calcium)?\s*(?:of|is|=|:|-)?\s*{_AMOUNT}"
+    rf"|(?:equivalent to|equiv\.?(?: to)?|equal to|=)\s*{_AMOUNT}\s*(?:of\s+)?(?:elemental\s+)?calcium",
+    re.IGNORECASE,
+)
+# "1.250 mg" is 1250 mg in much of Europe and 1.25 mg elsewhere.
+_THOUSANDS_OR_DECIMALS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
+_SPLIT = re.compile(r"\s*(?:/|\+|;|,(?!\d)|\band\b|\bwith\b|&)\s*", re.IGNORECASE)
+_UNITLESS = {"", "1", "{tablet}", "{tbl}", "{pill}", "{capsule}", "{softgel}", "tablet", "tablets", "tablet(s)", "tab",
+             "tabs", "capsule", "capsules", "capsule(s)", "pill", "pills", "chewable tablet", "chewable tablets", "tbl",
+             "cap", "caps", "softgel", "softgels", "each", "unit dose"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Component:
-    """One ingredient of a product: its name and the strength of one unit (mg, or IU for vitamin D)."""
+    """One ingredient of a product: its name, and the strength of one unit (mass, or IU for vitamin D)."""
 
     name: str
     amount: Decimal | None
     unit: str | None
 
 
-def components(names: Iterable[str], ingredients: Iterable[tuple[str, Decimal | None, str | None]] = ()) -> list[Component]:
+def components(
+    names: Sequence[str], ingredients: Iterable[tuple[str, Decimal | None, str | None]] = ()
+) -> list[Component]:
     """Ingredients of a product, from structured ingredients when there are any, else from its name."""
     structured = [Component(name.lower(), amount, unit) for name, amount, unit in ingredients]
     if structured:
         return structured
-    for text in names:
-        parts = [_component(part) for part in _SPLIT.split(text) if part.strip()]
-        if any(part.amount is not None for part in parts):
-            return parts
-    first = next(iter(names), "")
-    return [_component(part) for part in _SPLIT.split(first) if part.strip()]
+    parts = [[_component(part) for part in _SPLIT.split(text) if part.strip()] for text in names]
+    return next((rows for rows in parts if any(part.amount is not None for part in rows)), parts[0] if parts else [])
 
 
 def _component(text: str) -> Component:
-    match = _STRENGTH.search(text)
-    if not match:
-        return Component(text.strip().lower(), None, None)
-    unit = normal_unit(match[2])
-    return Component(text.strip().lower(), Decimal(match[1].replace(",", "")), unit)
+    amount, unit = _amount(_STRENGTH.search(text))
+    return Component(text.strip().lower(), amount, unit)
 
 
-def elemental_share(base: KnowledgeBase, component: str, code_systems: set[tuple[str, str]], *, stated: bool) -> Decimal | None:
-    """Elemental share of a calcium ingredient: 1 where the amount is elemental as stated, None where it is unclear."""
-    if "elemental" in component or stated:
-        return Decimal(1)
-    for salt in base.salts:
-        if says(component, salt.text):
-            return salt.share
-    for salt in base.salts:
-        if any((code.system, code.code) in code_systems for code in salt.codes) and salt.id.startswith("calcium"):
-            return salt.share
-    return None
+def _amount(match: re.Match[str] | None) -> tuple[Decimal | None, str | None]:
+    """Number and unit of a match of ``_AMOUNT``, the first pair of groups that took part."""
+    groups = [group for group in match.groups() if group is not None] if match else []
+    if len(groups) < 2 or _THOUSANDS_OR_DECIMALS.fullmatch(groups[0]):
+        return None, None
+    return Decimal(re.sub(r"[, \u00a0\u202f]", "", groups[0])), normal_unit(groups[1])
+
+
+def elemental(base: KnowledgeBase, component: Component, *, stated: bool) -> tuple[Decimal, Component] | None:
+    """Elemental share of a calcium ingredient, with the strength that it applies to; None where it is unclear.
+
+    ``stated`` says that the product is of a kind whose label gives the element.
+    """
+    if "elemental" in component.name or _ELEMENTAL.search(component.name):
+        amount, unit = _amount(_ELEMENTAL.search(component.name))
+        return (Decimal(1), Component(component.name, amount, unit)) if amount is not None else None
+    shares = {salt.share for salt in base.salts if says(component.name, salt.text)}
+    # "Calcium (as carbonate) 150 mg" is how a label gives the element.
+    if len(shares) == 1 and not re.search(r"\bas\b", component.name):
+        return shares.pop(), component
+    return (Decimal(1), component) if stated else None
+
+
+# -- how often --------------------------------------------------------------------------------------------------------
+
+# HL7 GTSAbbreviation: times per day of the coded timings.
+_TIMING_CODES: dict[str, int | Decimal] = {
+    "QD": 1, "BID": 2, "TID": 3, "QID": 4, "AM": 1, "PM": 1, "BED": 1, "QOD": Decimal("0.5"),
+    "Q4H": 6, "Q6H": 4, "Q8H": 3, "WK": Decimal(1) / 7,
+}  # fmt: skip
+_PERIOD_DAYS = {"min": Decimal(1) / 1440, "h": Decimal(1) / 24, "d": Decimal(1), "wk": Decimal(7),
+                "mo": Decimal(30), "a": Decimal(365)}  # fmt: skip
+_WORD_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "other": 2,
+                 "second": 2}  # fmt: skip
+_COUNT = rf"(\d+|{'|'.join(_WORD_NUMBERS)})"
+_DURATION = re.compile(
+    rf"\b(?:for|during|x|over)\s+(?:the\s+)?(?:first|next|last)?\s*{_COUNT}(?:\s*-\s*\d+)?\s*(?:day|week|month)s?\b"
+)
+_EVERY = re.compile(rf"\b(?:every|each|q)\s*{_COUNT}?\s*(h|hours?|hrs?|days?|weeks?|months?)\b")
+_PER = re.compile(r"\b(?:per|a|each|every)\s+(day|week|month)\b|/\s*(day|week|month)\b|\b(daily|weekly|monthly)\b")
+_TIMES = re.compile(
+    r"(?<!\w)(?:(once|one time|1 time|1 ?x)|(twice|two times|2 times|2 ?x)|(three times|thrice|3 times|3 ?x)"
+    r"|(four times|4 times|4 ?x))(?!\w)"
+)
+_LATIN: dict[str, int | Decimal] = {
+    "qd": 1, "od": 1, "bid": 2, "bd": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4, "qod": Decimal("0.5"),
+}  # fmt: skip
+_HOURS_OF_DAY = (r"morning|breakfast", r"noon|midday|lunch", r"evening|dinner|supper", r"night|nightly|bedtime")
+_DAYS = {"d": Decimal(1), "w": Decimal(7), "m": Decimal(30)}
 
 
 def doses_per_day(instruction: Any) -> Decimal | None:
     """How often a day; the upper figure where a range is given. None when it cannot be read."""
-    timing = getattr(instruction, "timing", None)
+    timing = instruction.timing
     repeat = getattr(timing, "repeat", None)
-    if repeat is not None and repeat.frequency and repeat.period and repeat.periodUnit in _PERIOD_DAYS:
-        frequency = Decimal(repeat.frequencyMax or repeat.frequency)
-        return frequency / (Decimal(repeat.period) * _PERIOD_DAYS[repeat.periodUnit])
+    structured = _repeated(repeat) if repeat is not None else None
+    if structured is not None:
+        return structured
     code = getattr(timing, "code", None)
-    for _, word, _ in codings(code) if code is not None else ():
-        if word.upper() in _TIMING_CODES:
-            return Decimal(_TIMING_CODES[word.upper()])
-    for text in (*texts(code), instruction.text or ""):
-        found = frequency_in_words(text)
-        if found is not None:
-            return found
-    return None
+    coded = [_TIMING_CODES[word.upper()] for _, word, _ in codings(code) if word.upper() in _TIMING_CODES]
+    if coded:
+        return Decimal(coded[0])
+    spoken = (frequency_in_words(text) for text in (*texts(code), instruction.text or ""))
+    return next((times for times in spoken if times is not None), None)
+
+
+def _repeated(repeat: Any) -> Decimal | None:
+    """Doses per day of Timing.repeat; a period without a frequency is once per period (FHIR R4)."""
+    a_day = len(repeat.timeOfDay or repeat.when or ())
+    if repeat.period and repeat.periodUnit in _PERIOD_DAYS:
+        times = Decimal(repeat.frequencyMax or repeat.frequency or a_day or 1)
+        return times / (Decimal(repeat.period) * _PERIOD_DAYS[repeat.periodUnit])
+    if repeat.frequency or repeat.periodUnit:
+        return None
+    return Decimal(a_day or 1) * len(repeat.dayOfWeek) / 7 if repeat.dayOfWeek else Decimal(a_day) or None
 
 
 def frequency_in_words(text: str) -> Decimal | None:
-    """'1 tablet twice daily' -> 2; 'once a week' -> 1/7; 'every 8 hours' -> 3; None when nothing is said."""
-    plain = text.lower()
-    every = re.search(r"(?:every|q)\s*(\d{1,2})\s*(?:h\b|hours?|hrs?)", plain)
-    if every and int(every[1]):
-        return Decimal(24) / Decimal(every[1])
-    days = re.search(r"every\s+(\d{1,2})\s+days", plain)
-    if days and int(days[1]):
-        return 1 / Decimal(days[1])
-    if "every other day" in plain:
-        return Decimal("0.5")
-    period = Decimal(7) if re.search(r"\b(week|weekly)\b", plain) else Decimal(30) if "month" in plain else Decimal(1)
-    for word, times in _TIMING_WORDS.items():
-        if re.search(rf"(?<!\w){word}(?!\w)", plain):
-            return times / period
-    if period != 1:
-        return 1 / period
-    for word, times in _LATIN.items():
-        if re.search(rf"(?<!\w){word}(?!\w)", plain):
-            return Decimal(times)
-    return None
+    """'1 tablet twice daily' -> 2; 'once a week' -> 1/7; 'every 8 hours' -> 3; None when it is not clear."""
+    plain = re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", text.lower())
+    plain = _DURATION.sub(" ", plain).replace("alternate days", "every other day")
+    every = _EVERY.search(plain)
+    times = _TIMES.search(plain)
+    if every and (every[1] or every[2].startswith("h")):
+        return _every(every[1], every[2][0], once=times is None or times[1] is not None)
+    latin = {count for word, count in _LATIN.items() if re.search(rf"(?<!\w){word}\b", plain)}
+    periods = {next(word for word in match.groups() if word)[0] for match in _PER.finditer(plain)}
+    if len(latin) > 1 or len(periods) > 1:
+        return None
+    if latin:
+        return Decimal(latin.pop()) if not periods - {"d"} else None
+    hours = sum(1 for words in _HOURS_OF_DAY if re.search(rf"\b(?:{words})\b", plain))
+    if times:
+        count = next(number for number in range(1, 5) if times[number])
+        # "Once" without a period may be a single dose.
+        return None if count == 1 and not periods and not hours else count / _DAYS[periods.pop() if periods else "d"]
+    if periods - {"d"}:
+        return 1 / _DAYS[periods.pop()]
+    return Decimal(max(hours, len(periods))) or None
+
+
+def _every(count: str | None, unit: str, *, once: bool) -> Decimal | None:
+    """'every 8 hours', 'once every two weeks'; 'twice every two weeks' is not read."""
+    number = _WORD_NUMBERS.get(count or "one") or int(count or 0)
+    if not number or not once:
+        return None
+    return Decimal(24) / number if unit == "h" else 1 / (_DAYS[unit] * number)
+
+
+# -- how much at a time -----------------------------------------------------------------------------------------------
+
+_TAKE = re.compile(
+    rf"\b(\d+(?:\.\d+)?|one|two|three|half(?: an?| of an?)?|an?)\s+(?:{_AMOUNT}\s+)?"
+    r"(?:tablet|tab|capsule|cap|pill|softgel)s?\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -136,56 +201,65 @@ def one_dose(instruction: Any) -> Taken | None:
     """Units or amount per dose; the upper figure of a range. None when the instruction does not say."""
     for rate in instruction.doseAndRate or ():
         quantity = rate.doseQuantity or getattr(rate.doseRange, "high", None)
-        if quantity is None or quantity.value is None:
-            continue
-        unit = (quantity.code or quantity.unit or "").strip()
-        if unit.lower() in _UNITLESS or (quantity.unit or "").strip().lower() in _UNITLESS - {""}:
-            return Taken(Decimal(quantity.value), None, None)
-        known = normal_unit(unit)
-        if known in (*_MG, "[iU]"):
-            return Taken(None, Decimal(quantity.value), known)
-        return None
-    text = instruction.text or ""
+        if quantity is not None and quantity.value is not None:
+            return _measured(Decimal(quantity.value), quantity.code or "", quantity.unit or "")
+    return _taken_in_words(instruction.text or "")
+
+
+def _measured(value: Decimal, code: str, unit: str) -> Taken | None:
+    plain = [word.strip().lower() for word in (code, unit)]
+    if all(word in _UNITLESS for word in plain) or any(word in _UNITLESS - {""} for word in plain):
+        return Taken(value, None, None) if 0 < value <= _MOST_TABLETS else None
+    known = normal_unit(code or unit)
+    if known == "[iU]":
+        return Taken(None, value, known) if value >= _FEWEST_IU else None
+    return Taken(None, value, known) if known in _MG else None
+
+
+def _taken_in_words(text: str) -> Taken | None:
     match = _TAKE.search(text)
     if match:
         word = match[1].lower()
-        return Taken(Decimal(_COUNT_WORDS.get(word, 0)) if word in _COUNT_WORDS else Decimal(word), None, None)
-    strength = _STRENGTH.search(text)
-    if strength:
-        return Taken(None, Decimal(strength[1].replace(",", "")), normal_unit(strength[2]))
-    return None
+        count = Decimal("0.5") if word.startswith("half") else Decimal(_WORD_NUMBERS.get(word, 0)) or Decimal(word)
+        return Taken(count, None, None) if count <= _MOST_TABLETS else None
+    amount, unit = _amount(_STRENGTH.search(text))
+    return Taken(None, amount, unit) if amount is not None else None
 
 
-def daily_amount(instructions: Iterable[Any], strength: Decimal | None, unit: str | None, wanted: str) -> Decimal | None:
-    """Daily amount in ``wanted`` (mg or [iU]) over all instructions; None as soon as one of them cannot be read.
+# -- how much a day ---------------------------------------------------------------------------------------------------
 
-    ``strength`` and ``unit`` describe one unit of the product. A dose given as an amount needs no strength.
+
+def daily_amount(instructions: Iterable[Any], component: Component, wanted: str, *, sole: bool) -> Decimal | None:
+    """Daily amount of the ingredient in ``wanted`` (mg or [iU]); None as soon as one instruction cannot be read.
+
+    Instructions of one sequence are taken together, those of different sequences one after another: the highest
+    counts. ``sole`` says that a dose given as an amount can only mean this ingredient.
     """
-    total = Decimal(0)
-    rows = list(instructions)
-    if not rows:
-        return None
-    for row in rows:
+    totals: dict[int, Decimal] = {}
+    for row in instructions:
         times, taken = doses_per_day(row), one_dose(row)
-        if times is None or taken is None:
+        each = _each(taken, component, wanted, sole=sole) if taken is not None else None
+        if times is None or each is None:
             return None
-        if taken.amount is not None:
-            each = convert(taken.amount, taken.unit, wanted)
-        else:
-            one = convert(strength, unit, wanted) if strength is not None else None
-            each = one * taken.count if one is not None and taken.count is not None else None
-        if each is None:
-            return None
-        total += each * times
-    return total.quantize(Decimal("0.001")) if total < Decimal(10) ** 8 else None
+        totals[row.sequence or 0] = totals.get(row.sequence or 0, Decimal(0)) + each * times
+    highest = max(totals.values(), default=None)
+    return highest.quantize(Decimal("0.001")) if highest is not None and highest < Decimal(10) ** 8 else None
+
+
+def _each(taken: Taken, component: Component, wanted: str, *, sole: bool) -> Decimal | None:
+    if taken.count is None:
+        return convert(taken.amount, taken.unit, wanted) if sole or taken.unit == "[iU]" else None
+    one = convert(component.amount, component.unit, wanted)
+    return None if one is None else one * taken.count
 
 
 def convert(amount: Decimal | None, unit: str | None, wanted: str) -> Decimal | None:
     """Milligrams or international units of vitamin D; None for a unit that cannot mean it."""
-    if amount is None:
+    if amount is None or not amount.is_finite():
         return None
-    if wanted == "mg":
-        return amount * _MG[unit] if unit in _MG else None
     if unit == "[iU]":
-        return amount
-    return amount * _MG[unit] * 1000 * IU_PER_UG if unit in _MG else None
+        return amount if wanted == "[iU]" else None
+    milligrams = amount * _MG[unit] if unit in _MG else None
+    if wanted == "mg" or milligrams is None:
+        return milligrams
+    return milligrams * 1000 * IU_PER_UG if milligrams <= _MOST_VITAMIN_D_MG else None

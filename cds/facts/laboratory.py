@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from cds.facts.dates import Moment, age_in_days
+from cds.facts.dates import Moment, age_in_days, order_of
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
 from cds.facts.record import Record
@@ -47,7 +47,7 @@ class Result:
     seen: Seen | None = None
 
     def order(self, zone: tzinfo) -> datetime:
-        return self.when.order(zone) if self.when else datetime.combine(datetime.min, time.min, zone)
+        return order_of(self.when, zone)
 
     @property
     def trouble(self) -> str:
@@ -99,9 +99,7 @@ def _unit(seen: Seen, found: Quantity) -> str | None:
     return _PER_DAY[found.unit] if found.unit in _PER_DAY and found.unit in usual and "mg/d" in usual else found.unit
 
 
-def _problem(
-    base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, value: Decimal | None
-) -> str | None:
+def _problem(base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, value: Decimal | None) -> str | None:
     """Why a number cannot be used; None when it can."""
     if seen.standing == "unusable":
         return "has a status that is not final"
@@ -227,7 +225,7 @@ def _adjust(
     title = base.title_of(key)
     day = total.when.text if total.when else ""
     near = [r for r in albumins if _same_sample(total, r)]
-    usable = [r for r in near if r.value is not None]
+    usable = [(r, r.value) for r in near if r.value is not None]
     if not usable or total.value is None:
         if near:
             return unknown(key, title, f"albumin of the same day {near[0].problem} ({near[0].name})")
@@ -235,10 +233,10 @@ def _adjust(
             return unknown(key, title, f"no albumin of the same day; {gap}")
         return absent(key, title, f"no albumin of the same specimen or day as the calcium of {day}")
     # The same specimen first, then the sample taken closest in time.
-    albumin = min(usable, key=lambda r: (not _same_specimen(total, r), abs(r.order(zone) - total.order(zone)), r.name))
+    albumin, grams = min(usable, key=lambda row: _distance(total, row[0], zone))
     factor, reference = base.number("albumin-adjustment-factor"), base.number("albumin-reference")
     # Two decimals, as laboratories report: the card shows the number that was compared.
-    value = (total.value + factor * (reference - (albumin.value or reference))).quantize(Decimal("0.01"))
+    value = (total.value + factor * (reference - grams)).quantize(Decimal("0.01"))
     return known(
         key,
         title,
@@ -249,6 +247,11 @@ def _adjust(
         value=value,
         age=age_in_days(total.when, today, base.day_limits),
     )
+
+
+def _distance(total: Result, albumin: Result, zone: tzinfo) -> tuple[bool, timedelta, str]:
+    apart = abs(albumin.order(zone) - total.order(zone))
+    return (not _same_specimen(total, albumin), apart, albumin.name)
 
 
 def _same_specimen(a: Result, b: Result) -> bool:
@@ -262,3 +265,19 @@ def _same_sample(a: Result, b: Result) -> bool:
         return True
     days = [r.when.day if r.when else None for r in (a, b)]
     return days[0] is not None and days[0] == days[1]
+
+
+def unadjusted_calcium(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Fact:
+    """The newest total calcium, in mmol/L, when nothing better speaks for its day.
+
+    Known only if neither an adjusted nor an ionised calcium is of the same day or later: an old normal value must not
+    silence a newer total. Withheld albumin or ionised calcium leaves it standing.
+    """
+    key = ("lab", "unadjusted-calcium")
+    title = base.title_of(key)
+    total = replace(newest_value(base, record, ("lab", "serum-calcium"), today, zone), key=key, title=title)
+    ionised = newest_value(base, record, ("lab", "ionised-calcium"), today, zone)
+    for better in (adjusted_calcium(base, record, today, zone), ionised):
+        if better.day is not None and total.day is not None and better.day >= total.day:
+            return absent(key, title, f"{better.title} of {better.day} speaks for it", total.remarks)
+    return total

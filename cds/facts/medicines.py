@@ -2,26 +2,32 @@
 
 A draft is an order of this session: it is judged, it is not therapy. A product listed as request and as statement
 counts once. Doses are elemental calcium in mg/d and vitamin D in IU/d; where several drafts match, the one whose dose
-is unknown, else the highest, speaks for all - the cautious reading.
+is unknown, else the highest, speaks for all - the cautious reading. A medicine that cannot be read or has no readable
+name may be anything, so it proves that nothing is absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from cds.facts.coding import by_code, by_text, codings, says, texts
-from cds.facts.dose import components, daily_amount, elemental_share
+from cds.facts.dates import moment
+from cds.facts.dose import Component, components, daily_amount, elemental
 from cds.facts.model import Fact, absent, known, unknown
-from cds.facts.record import Record, Resource
+from cds.facts.record import DRAFTS, Record, Resource
 from cds.facts.units import normal_unit
 from cds.knowledge.model import Concept, FactKey, KnowledgeBase, quantity_text
 from cds.knowledge.vocabulary import CANONICAL_UNITS
 
-_WANTED = {"calcium-supplement": "mg", "vitamin-d": "[iU]", "calcium-antacid": "mg"}
-_ACTIVE = {"MedicationRequest": {"active"}, "MedicationStatement": {"active", "intended"}}
+CALCIUM = ("calcium-supplement", "calcium-antacid")
+_WANTED = {"calcium-supplement": "mg", "calcium-antacid": "mg", "vitamin-d": "[iU]"}
+_COMBINATION = ("http://www.whocc.no/atc", "A12AX")
+_ROUTINE = "prenatal-multivitamin"
+_OVER = {"cancelled", "completed", "entered-in-error", "stopped"}
 
 
 @dataclass(frozen=True)
@@ -36,178 +42,247 @@ class Product:
     ingredients: tuple[tuple[str, Decimal | None, str | None], ...]
     dosage: tuple[Any, ...]
 
+    @property
+    def components(self) -> list[Component]:
+        return components(self.names, self.ingredients)
 
-def products(base: KnowledgeBase, record: Record, *, drafts: bool) -> Iterator[Product]:
-    """Readable medicines: drafts of the session, or active requests and statements (each product once)."""
-    seen: set[tuple[object, ...]] = set()
-    types = ("MedicationRequest",) if drafts else ("MedicationRequest", "MedicationStatement")
-    for resource in record.of(*types, drafts=drafts):
+
+@dataclass(frozen=True)
+class Medicines:
+    """Readable products of one kind (drafts, or active therapy), and names of those that may be anything."""
+
+    products: tuple[Product, ...]
+    nameless: tuple[str, ...]
+
+    def doubt(self, what: str) -> str:
+        return f"{what} cannot be read ({', '.join(self.nameless)})" if self.nameless else ""
+
+
+def draft_medicines(base: KnowledgeBase, record: Record) -> Medicines:
+    """Every draft order of a medicine that is not withdrawn."""
+    return _collect(base, record, list(record.of("MedicationRequest", drafts=True)))
+
+
+def active_medicines(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
+    """Active requests and statements; a statement of a product that is already there adds nothing."""
+    resources = [r for r in record.of("MedicationRequest", "MedicationStatement") if not _is_over(r, today, zone)]
+    found = _collect(base, record, resources)
+    kept: list[Product] = []
+    for product in found.products:
+        if product.resource.type != "MedicationStatement" or not any(_same(product, other) for other in kept):
+            kept.append(product)
+    return Medicines(tuple(kept), found.nameless)
+
+
+def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
+    """Whether the resource is no current therapy, by its raw status (an unreadable one may still be over)."""
+    if resource.raw.get("status") != "active":
+        return True
+    model = resource.read.model
+    period = getattr(model, "effectivePeriod", None)
+    ended = moment(getattr(period, "end", None), zone)
+    return ended is not None and ended.last < today
+
+
+def _same(statement: Product, other: Product) -> bool:
+    """Whether a statement repeats another entry: it says so, or carries its code or name."""
+    based_on = [row.reference for row in getattr(statement.resource.read.model, "basedOn", None) or ()]
+    names = {name.lower() for name in statement.names}
+    return (
+        other.resource.name in based_on
+        or bool(statement.codes & other.codes)
+        or bool(names & {name.lower() for name in other.names})
+    )
+
+
+def _collect(base: KnowledgeBase, record: Record, resources: list[Resource]) -> Medicines:
+    products, nameless = [], []
+    for resource in resources:
         model = resource.read.model
-        if model is None or getattr(model, "doNotPerform", None):
+        if model is None:
+            if any(name in resource.raw for name in ("medicationCodeableConcept", "medicationReference")):
+                nameless.append(resource.name)
             continue
-        if not drafts and model.status not in _ACTIVE[resource.type]:
+        if getattr(model, "doNotPerform", None) or (resource.draft and model.status in _OVER):
             continue
         product = _product(base, record, resource, model)
         if product is None:
-            continue
-        # The same product as request and as statement is one therapy.
-        identity = (tuple(sorted(product.codes)) or product.name.lower(),)
-        if not drafts and resource.type == "MedicationStatement" and identity in seen:
-            continue
-        seen.add(identity)
-        yield product
-
-
-def nameless(base: KnowledgeBase, record: Record, *, drafts: bool) -> tuple[str, ...]:
-    """Names of drafts, or of active medicines, that cannot be read or name no medicine: any class may hide in them."""
-    types = ("MedicationRequest",) if drafts else ("MedicationRequest", "MedicationStatement")
-    found = []
-    for resource in record.of(*types, drafts=drafts):
-        model = resource.read.model
-        if not drafts and resource.raw.get("status") not in (*_ACTIVE[resource.type], None):
-            continue
-        if model is None or _product(base, record, resource, model) is None:
-            found.append(resource.name)
-    return tuple(found)
+            nameless.append(resource.name)
+        else:
+            products.append(product)
+    return Medicines(tuple(products), tuple(nameless))
 
 
 def _product(base: KnowledgeBase, record: Record, resource: Resource, model: Any) -> Product | None:
+    """None when nothing says what the medicine is."""
     concept: Any = model.medicationCodeableConcept
-    ingredients: list[tuple[str, Decimal | None, str | None]] = []
+    ingredients: tuple[tuple[str, Decimal | None, str | None], ...] = ()
     if concept is None and model.medicationReference is not None:
         medication = _medication(record, resource, model.medicationReference.reference)
-        if medication is not None:
-            concept = medication.get("code")
-            ingredients = list(_ingredients(medication))
-        elif model.medicationReference.display:
-            concept = {"text": model.medicationReference.display}
-    names = texts(concept)
-    codes = frozenset((system, code) for system, code, _ in codings(concept)) if concept is not None else frozenset()
+        concept = medication.get("code")
+        ingredients = tuple(_ingredients(medication))
+        if not texts(concept) and model.medicationReference.display:
+            concept = {"text": model.medicationReference.display, "coding": (concept or {}).get("coding")}
+    codes = frozenset((system, code) for system, code, _ in codings(concept))
+    names = texts(concept) or tuple(name for name, _, _ in ingredients if name)[:1]
     if not names and not codes:
         return None
-    dosage = tuple(model.dosageInstruction or ()) if resource.type == "MedicationRequest" else tuple(model.dosage or ())
+    dosage = model.dosageInstruction if resource.type == "MedicationRequest" else model.dosage
     matched = frozenset(m.concept for m in by_code(base, concept))
     name = names[0] if names else "medicine without a name"
-    return Product(resource, name, names, codes, matched, tuple(ingredients), dosage)
+    return Product(resource, name, names, codes, matched, ingredients, tuple(dosage or ()))
 
 
-def _medication(record: Record, resource: Resource, reference: str | None) -> dict[str, Any] | None:
-    if not isinstance(reference, str):
-        return None
+def _medication(record: Record, resource: Resource, reference: str | None) -> dict[str, Any]:
+    """The raw Medication that a reference means: contained, in the request, or none."""
+    if reference is None:
+        return {}
     if reference.startswith("#"):
-        for row in resource.raw.get("contained") or []:
-            if isinstance(row, dict) and row.get("id") == reference[1:] and row.get("resourceType") == "Medication":
-                return row
-        return None
-    return record.other.get(reference) or record.other.get("Medication/" + reference.rsplit("/", 1)[-1])
+        contained = resource.raw.get("contained")
+        rows = contained if isinstance(contained, list) else []
+        found = (r for r in rows if isinstance(r, dict) and r.get("id") == reference[1:])
+        return next((row for row in found if row.get("resourceType") == "Medication"), {})
+    plain = reference.split("/_history/")[0]
+    return record.medications.get(plain) or record.medications.get("/".join(plain.split("/")[-2:])) or {}
 
 
 def _ingredients(medication: dict[str, Any]) -> Iterator[tuple[str, Decimal | None, str | None]]:
+    """(name, strength, unit) of each ingredient of a raw Medication; a strength per volume is no strength of a unit."""
     rows = medication.get("ingredient")
     for row in rows if isinstance(rows, list) else []:
         if not isinstance(row, dict):
             continue
-        spoken = texts(row.get("itemCodeableConcept"))
-        numerator = (row.get("strength") or {}).get("numerator") if isinstance(row.get("strength"), dict) else None
-        value = numerator.get("value") if isinstance(numerator, dict) else None
-        unit = (numerator.get("code") or numerator.get("unit")) if isinstance(numerator, dict) else None
-        amount = Decimal(str(value)) if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) else None
-        yield spoken[0] if spoken else "", amount, normal_unit(unit) if isinstance(unit, str) else None
+        strength = row.get("strength")
+        numerator, denominator = (
+            strength.get(name) if isinstance(strength, dict) else None for name in ("numerator", "denominator")
+        )
+        amount, unit = _raw_quantity(numerator)
+        each, per = _raw_quantity(denominator)
+        if each not in (None, Decimal(1)) or (per or "1").startswith(("mL", "ml", "L", "g")):
+            amount = None
+        name = next(iter(texts(row.get("itemCodeableConcept"))), "")
+        yield name, amount, normal_unit(unit) if unit else None
 
 
-def means(base: KnowledgeBase, product: Product, concept: Concept) -> bool:
+def _raw_quantity(quantity: Any) -> tuple[Decimal | None, str | None]:
+    if not isinstance(quantity, dict):
+        return None, None
+    value, unit = quantity.get("value"), quantity.get("code") or quantity.get("unit")
+    number = Decimal(str(value)) if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) else None
+    return number if number is not None and number.is_finite() else None, unit if isinstance(unit, str) else None
+
+
+def means(product: Product, concept: Concept) -> bool:
     """Whether the product belongs to the concept: by code, by name, or by the first word of an ingredient."""
-    if concept.id in product.concept_ids:
-        return True
-    if by_text([concept], product.names):
-        return True
-    return any(_component_means(part.name, concept) for part in components(product.names, product.ingredients))
+    return (
+        concept.id in product.concept_ids
+        or bool(by_text([concept], product.names))
+        or any(_component_means(part.name, concept) for part in product.components)
+    )
 
 
 def _component_means(name: str, concept: Concept) -> bool:
     if any(says(name, (phrase,)) for phrase in concept.void):
         return False
-    if says(name, concept.text, concept.void):
-        return True
     words = name.split()
-    return bool(words) and words[0].strip("().:") in concept.ingredient
+    return says(name, concept.text) or (bool(words) and words[0].strip("().:") in concept.ingredient)
 
 
 def daily_dose(base: KnowledgeBase, product: Product, concept: Concept) -> Decimal | None:
     """Daily dose of the concept's substance: elemental calcium in mg, or vitamin D in IU. None when unknown."""
     wanted = _WANTED.get(concept.id)
-    if wanted is None:
+    part = _ingredient(product, concept)
+    if wanted is None or part is None:
         return None
-    parts = components(product.names, product.ingredients)
-    # Combination products state the element; a single salt states the salt.
-    stated = "prenatal-multivitamin" in product.concept_ids or _is_prenatal(base, product)
-    stated = stated or (("http://www.whocc.no/atc", "A12AX") in product.codes)
-    chosen = [part for part in parts if _component_means(part.name, concept)] or (parts if len(parts) == 1 else [])
-    if len(chosen) != 1:
-        return None
-    part = chosen[0]
-    raw = daily_amount(product.dosage, part.amount, part.unit, wanted)
-    if raw is None:
-        return None
-    if wanted == "[iU]":
-        return raw
-    share = elemental_share(base, part.name, set(product.codes), stated=stated)
-    return None if share is None else (raw * share).quantize(Decimal("0.001"))
+    share = Decimal(1)
+    if wanted == "mg":
+        # Combination products state the element; a single salt states the salt.
+        stated = _is_routine(base, product) or _COMBINATION in product.codes
+        found = elemental(base, part, stated=stated)
+        if found is None:
+            return None
+        share, part = found
+    amount = daily_amount(product.dosage, part, wanted, sole=len(product.components) == 1)
+    return None if amount is None else (amount * share).quantize(Decimal("0.001"))
 
 
-def _is_prenatal(base: KnowledgeBase, product: Product) -> bool:
-    concept = base.concepts.get("prenatal-multivitamin")
-    return concept is not None and bool(by_text([concept], product.names))
+def _ingredient(product: Product, concept: Concept) -> Component | None:
+    """The one ingredient of the concept; None when it is not clear which."""
+    parts = product.components
+    chosen = [part for part in parts if _component_means(part.name, concept)] or parts
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def _is_routine(base: KnowledgeBase, product: Product) -> bool:
+    return means(product, base.concepts[_ROUTINE])
 
 
 def order_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
     """Draft orders of a class. ``selected`` says whether one of the chosen drafts is among them."""
     title = base.title_of(key)
-    if "draftOrders" in record.withheld:
-        return unknown(key, title, f"the draft orders {record.withheld['draftOrders']}")
     concept = base.concepts[key[1]]
-    rows = [(p, daily_dose(base, p, concept)) for p in products(base, record, drafts=True) if means(base, p, concept)]
-    # A prenatal product that does not say how much it holds is routine supply, not a therapeutic order.
-    rows = [row for row in rows if row[1] is not None or not _routine(base, row[0])]
+    drafts = draft_medicines(base, record)
+    rows = [
+        (product, daily_dose(base, product, concept))
+        for product in drafts.products
+        if means(product, concept) and not _holds_unsaid(base, product, concept)
+    ]
     if not rows:
-        broken = nameless(base, record, drafts=True)
-        if broken:
-            return unknown(key, title, f"a draft order names no medicine that can be read ({broken[0]})")
-        return absent(key, title, "no such draft order")
+        gap = (
+            f"the draft orders {record.withheld[DRAFTS]}"
+            if DRAFTS in record.withheld
+            else drafts.doubt("a draft order")
+        )
+        return unknown(key, title, gap) if gap else absent(key, title, "no such draft order")
     chosen = [row for row in rows if row[0].resource.selected]
     return _summary(key, title, chosen or rows, selected=bool(chosen))
 
 
-def _routine(base: KnowledgeBase, product: Product) -> bool:
-    return "prenatal-multivitamin" in product.concept_ids or _is_prenatal(base, product)
+def _holds_unsaid(base: KnowledgeBase, product: Product, concept: Concept) -> bool:
+    """A prenatal product that does not say how much it holds is routine supply, not a therapeutic order."""
+    part = _ingredient(product, concept)
+    return _is_routine(base, product) and (part is None or part.amount is None)
 
 
-def medication_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
-    """Active medicines of a class; ``dose`` is their daily sum, known only when each of them is."""
+def medication_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
+    """Active medicines of a class; ``dose`` is their daily sum, known only when each of them is and all were given."""
     title = base.title_of(key)
     concept = base.concepts[key[1]]
-    rows = [(p, daily_dose(base, p, concept)) for p in products(base, record, drafts=False) if means(base, p, concept)]
-    if rows:
-        doses = [dose for _, dose in rows]
-        whole = None not in doses and not nameless(base, record, drafts=False)
-        total = sum((d for d in doses if d is not None), Decimal(0)) if whole else None
-        return known(
-            key,
-            title,
-            _listed(key, rows),
-            sources=tuple(p.resource.name for p, _ in rows),
-            dose=total,
-            dose_known=total is not None,
-        )
-    gap = record.gap("medication")
-    broken = nameless(base, record, drafts=False)
-    reason = gap or (f"{len(broken)} active medicine(s) could not be read ({broken[0]})" if broken else "")
-    return unknown(key, title, reason) if reason else absent(key, title, "none among the active medicines supplied")
+    active = active_medicines(base, record, today, zone)
+    rows = [(p, daily_dose(base, p, concept)) for p in active.products if means(p, concept)]
+    gap = record.gap("medication") or active.doubt("a medicine")
+    if not rows:
+        return unknown(key, title, gap) if gap else absent(key, title, "none among the active medicines supplied")
+    doses = [dose for _, dose in rows if dose is not None]
+    total = sum(doses, Decimal(0)) if len(doses) == len(rows) and not gap else None
+    return known(
+        key,
+        title,
+        _listed(key, rows),
+        sources=tuple(p.resource.name for p, _ in rows),
+        remarks=(f"{gap}: there may be more",) if gap else (),
+        dose=total,
+        dose_known=total is not None,
+    )
+
+
+def calcium_medicines(
+    base: KnowledgeBase, record: Record, today: date, zone: tzinfo
+) -> tuple[list[tuple[Product, Decimal | None]], str]:
+    """Every active product that holds calcium, once, with its daily elemental dose; and why there may be more."""
+    active = active_medicines(base, record, today, zone)
+    rows = []
+    for product in active.products:
+        classes = [base.concepts[id] for id in CALCIUM if means(product, base.concepts[id])]
+        if classes:
+            doses = [daily_dose(base, product, concept) for concept in classes]
+            rows.append((product, next((dose for dose in doses if dose is not None), None)))
+    return rows, record.gap("medication") or active.doubt("a medicine")
 
 
 def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]], *, selected: bool) -> Fact:
-    doses = [dose for _, dose in rows]
-    highest = max((d for d in doses if d is not None), default=None) if None not in doses else None
+    doses = [dose for _, dose in rows if dose is not None]
+    highest = max(doses) if len(doses) == len(rows) else None
     return known(
         key,
         title,
@@ -221,15 +296,16 @@ def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]
 
 
 def _listed(key: FactKey, rows: list[tuple[Product, Decimal | None]]) -> str:
-    unit = CANONICAL_UNITS.get(key, "")
-    what = "elemental calcium " if key[1].startswith("calcium") else ""
-    words = []
-    for product, dose in rows:
-        amount = f"{what}{quantity_text(_whole(dose), unit)}" if dose is not None else "daily dose not readable"
-        words.append(f"{product.name} ({amount})" if unit else product.name)
+    unit = CANONICAL_UNITS.get(key)
+    if unit is None:
+        return "; ".join(dict.fromkeys(product.name for product, _ in rows))
+    words = [f"{product.name} ({dose_text(key[1], dose, unit)})" for product, dose in rows]
     return "; ".join(dict.fromkeys(words))
 
 
-def _whole(dose: Decimal) -> Decimal:
-    """As a card says it: whole from one hundred on, exact below."""
-    return dose.quantize(Decimal(1)) if dose >= 100 or dose == dose.quantize(Decimal(1)) else dose.normalize()
+def dose_text(concept: str, dose: Decimal | None, unit: str) -> str:
+    """A daily dose as a card says it: whole from one hundred on, exact below."""
+    if dose is None:
+        return "daily dose not readable"
+    shown = dose.quantize(Decimal(1)) if dose >= 100 or dose == dose.quantize(Decimal(1)) else dose.normalize()
+    return f"{'elemental calcium ' if concept in CALCIUM else ''}{quantity_text(shown, unit)}"

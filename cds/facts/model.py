@@ -23,10 +23,10 @@ State = Literal["known", "absent", "unknown"]
 class Fact:
     """One typed clinical statement about one patient.
 
-    ``attributes`` are what the engine may test (numbers in canonical units, ages in days, booleans, enumerated words).
-    ``shown`` is the value as the card says it, ``brief`` a shorter form for a summary, ``sources`` are `Type/id` references, ``reason`` explains absence or
-    ignorance, ``remarks`` name what a reader of the value should know. ``orders`` are the draft resources behind an
-    order fact, for a suggestion that removes them.
+    ``attributes`` are what the engine may test (numbers in canonical units, ages in days, booleans, enumerated
+    words). ``shown`` is the value as the card says it, ``brief`` a shorter form for a summary, ``day`` the day when
+    the record gives one, ``sources`` are `Type/id` references, ``reason`` explains absence or ignorance, ``remarks``
+    name what a reader of the value should know.
     """
 
     key: FactKey

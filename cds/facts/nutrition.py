@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, tzinfo
 from decimal import Decimal
 
 from cds.facts.coding import by_code, by_text, texts
 from cds.facts.dates import age_in_days
 from cds.facts.laboratory import results
+from cds.facts.medicines import calcium_medicines, dose_text
 from cds.facts.model import Fact, known, unknown
 from cds.facts.observations import Seen, observations
 from cds.facts.record import Record
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
 
 _LEVELS = ("low", "moderate", "high")
+_DIET: FactKey = ("diet", "dietary-calcium")
 
 
 def diet_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
@@ -25,72 +26,81 @@ def diet_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zo
     if not rows:
         return unknown(key, title, record.gap("diet") or "not recorded")
     first = rows[0]
-    when = first.seen.when
-    if first.problem or first.value is None or when is None:
-        given = f" ({first.shown})" if first.shown else ""
-        return unknown(key, title, f"the newest record{given} {first.problem} ({first.seen.name})")
-    age = age_in_days(when, today, base.day_limits)
-    shown = quantity_text(first.value, "mg/d")
-    return known(key, title, shown, day=when.last, sources=(first.seen.name,), value=first.value, age=age)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    seen: Seen
-    level: str
+    if first.value is None:
+        return unknown(key, title, first.trouble)
+    when = first.when
+    partial = f" ({when.text})" if when is not None and when.is_partial else ""
+    return known(
+        key,
+        title,
+        quantity_text(first.value, "mg/d") + partial,
+        day=when.day if when else None,
+        sources=(first.name,),
+        value=first.value,
+        age=age_in_days(when, today, base.day_limits),
+    )
 
 
 def exposure_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
-    """An exposure in steps (low, moderate, high), from a coded answer or its text."""
+    """An exposure in steps (low, moderate, high), from the newest coded answer or its text."""
     title = base.title_of(key)
-    rows = sorted(_answers(base, record, key[1], today, zone), key=lambda a: (a.seen.order(zone), a.seen.name), reverse=True)
+    rows = list(_answers(base, record, key[1], today, zone))
     if not rows:
         return unknown(key, title, record.gap("exposure") or "not recorded")
-    best = rows[0]
-    when = best.seen.when
-    age = age_in_days(when, today, base.day_limits) if when else None
-    day = when.last if when else None
-    return known(key, title, best.level, day=day, sources=(best.seen.name,), level=best.level, age=age)
+    seen, level = max(rows, key=lambda row: (row[0].order(zone), row[0].name))
+    if level is None:
+        return unknown(key, title, f"the newest answer is not understood ({seen.name})")
+    when = seen.when
+    partial = f" ({when.text})" if when is not None and when.is_partial else ""
+    return known(
+        key,
+        title,
+        level + partial,
+        day=when.day if when else None,
+        sources=(seen.name,),
+        level=level,
+        age=age_in_days(when, today, base.day_limits),
+    )
 
 
-def _answers(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[_Answer]:
-    levels = {f"{concept}-{word}": word for word in _LEVELS}
-    known_levels = [base.concepts[name] for name in levels if name in base.concepts]
+def _answers(
+    base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo
+) -> Iterator[tuple[Seen, str | None]]:
+    """Each answer with its level; None for one that names no level or several."""
+    levels = {f"{concept}-{word}": word for word in _LEVELS if f"{concept}-{word}" in base.concepts}
     for seen in observations(base, record, frozenset({concept}), zone):
-        if seen.standing != "usable" or (seen.when and seen.when.first > today):
+        if seen.standing != "usable" or seen.is_missing or (seen.when and seen.when.first > today):
             continue
         value = seen.holder.valueCodeableConcept
-        spoken = [*texts(value), *([seen.holder.valueString] if seen.holder.valueString else [])]
-        named = {m.concept for m in by_code(base, value)} & levels.keys() if value is not None else set()
+        named = {m.concept for m in by_code(base, value)} & levels.keys()
         if not named:
-            named = {m.concept for m in by_text(known_levels, spoken)}
-            named |= {f"{concept}-{t.strip().lower()}" for t in spoken} & levels.keys()
-        if len(named) == 1:
-            yield _Answer(seen, levels[named.pop()])
+            spoken = [*texts(value), *([seen.holder.valueString] if seen.holder.valueString else [])]
+            named = {m.concept for m in by_text([base.concepts[name] for name in levels], spoken)}
+            named |= {f"{concept}-{text.strip().lower()}" for text in spoken} & levels.keys()
+        yield seen, levels[named.pop()] if len(named) == 1 else None
 
 
-def intake_fact(base: KnowledgeBase, diet: Fact, medicines: tuple[Fact, ...], key: FactKey) -> Fact:
+def intake_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
     """Total daily calcium: food plus recorded supplements and antacids, in elemental mg/d.
 
-    Known only when food is known and every medicine with calcium is known or known to be absent: a part that is missing
-    would make the total look smaller than it is.
+    Known only when food is known, all medicines were supplied and the dose of each that holds calcium is known: a part
+    that is missing would make the total look smaller than it is.
     """
     title = base.title_of(key)
+    diet = diet_fact(base, record, _DIET, today, zone)
     if diet.state != "known":
         return unknown(key, title, diet.reason)
+    rows, gap = calcium_medicines(base, record, today, zone)
+    if gap:
+        return unknown(key, title, gap)
     total = Decimal(str(diet.attributes["value"]))
     words, sources = [f"food {diet.shown}"], [*diet.sources]
-    for fact in medicines:
-        if fact.state == "unknown":
-            return unknown(key, title, fact.reason)
-        if fact.state == "absent":
-            continue
-        dose = fact.attributes.get("dose")
-        if not isinstance(dose, Decimal):
-            return unknown(key, title, f"the dose of {fact.shown} is not known")
+    for product, dose in rows:
+        if dose is None:
+            return unknown(key, title, f"the daily dose of {product.name} is not known ({product.resource.name})")
         total += dose
-        words.append(fact.shown)
-        sources.extend(fact.sources)
+        words.append(f"{product.name} ({dose_text('calcium-supplement', dose, 'mg/d')})")
+        sources.append(product.resource.name)
     shown = f"{quantity_text(total.quantize(Decimal(1)), 'mg/d')} ({' + '.join(words)})"
     age = diet.attributes.get("age")
     return known(key, title, shown, day=diet.day, sources=tuple(sources), value=total, age=age)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, tzinfo
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Literal
 
 from cds.facts.coding import Match, by_code
-from cds.facts.dates import Moment, moment
+from cds.facts.dates import Moment, moment, order_of
 from cds.facts.record import Record, Resource
 from cds.facts.units import unit_of
 from cds.knowledge.model import KnowledgeBase
@@ -52,7 +52,7 @@ class Seen:
         return getattr(self.holder, "dataAbsentReason", None) is not None
 
     def order(self, zone: tzinfo) -> datetime:
-        return self.when.order(zone) if self.when else datetime.combine(datetime.min, time.min, zone)
+        return order_of(self.when, zone)
 
 
 def observations(base: KnowledgeBase, record: Record, concepts: frozenset[str], zone: tzinfo) -> Iterator[Seen]:
@@ -87,7 +87,11 @@ def unreadable(base: KnowledgeBase, record: Record, concepts: frozenset[str], zo
     """Observations of interest that could not be read at all, except those that their status takes back."""
     for resource in record.of("Observation"):
         raw = resource.raw
-        if not _mentions(base, raw, concepts) or standing(raw.get("status")) == "void" or resource.read.model is not None:
+        if (
+            not _mentions(base, raw, concepts)
+            or standing(raw.get("status")) == "void"
+            or resource.read.model is not None
+        ):
             continue
         days = (moment(raw.get(name), zone) for name in ("effectiveDateTime", "effectiveInstant", "issued"))
         yield Broken(resource.name, next((day for day in days if day is not None), None))

@@ -5,6 +5,8 @@ Only the recommended subset of CDS Hooks 2.0 is used: reads, type searches, refe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cds.facts.laboratory import LOOK_ALIKES
 from cds.facts.record import COVERAGE, PARTS
 from cds.knowledge.model import FactKey, KnowledgeBase
@@ -12,6 +14,7 @@ from cds.knowledge.model import FactKey, KnowledgeBase
 _PATIENT = "patient={{context.patientId}}"
 _PREGNANCY_CONCEPTS = (
     "pregnancy-status",
+    "pregnancy-condition",
     "pregnancy-end",
     "expected-delivery-date-by-ovulation",
     "expected-delivery-date-by-last-period",
@@ -26,7 +29,7 @@ _OBSERVATION_PARTS = {
     "nutrition": ("diet", "exposure"),
     "symptoms": ("symptom",),
 }
-_STATUS = {"medicationRequests": "active", "medicationStatements": "active", "serviceRequests": "active"}
+_ACTIVE_ONLY = ("medicationRequests", "medicationStatements", "serviceRequests")
 
 
 def prefetch_templates(base: KnowledgeBase, hook: str) -> dict[str, str]:
@@ -34,33 +37,24 @@ def prefetch_templates(base: KnowledgeBase, hook: str) -> dict[str, str]:
     facts = base.facts_for(hook)
     parts = {part for kind, _ in facts for part in COVERAGE[kind]} | {"patient"}
     parts |= {concept for kind, concept in facts if kind == "data"}
-    templates: dict[str, str] = {}
-    for part, resource in PARTS.items():
-        if part not in parts:
-            continue
-        if part == "patient":
-            templates[part] = "Patient/{{context.patientId}}"
-        elif part in _OBSERVATION_PARTS:
-            templates[part] = f"{resource}?{_PATIENT}&code={','.join(_codes(base, facts, part))}"
-        elif part in _STATUS:
-            templates[part] = f"{resource}?{_PATIENT}&status={_STATUS[part]}"
-        else:
-            templates[part] = f"{resource}?{_PATIENT}"
-    return templates
+    return {part: _template(base, facts, part) for part in PARTS if part in parts}
 
 
-def _codes(base: KnowledgeBase, facts: tuple[FactKey, ...], part: str) -> list[str]:
-    """system|code of every code that the facts of this part are read from; diagnoses codes are no observations."""
-    kinds = _OBSERVATION_PARTS[part]
-    concepts: dict[str, None] = {}
+def _template(base: KnowledgeBase, facts: tuple[FactKey, ...], part: str) -> str:
+    if part == "patient":
+        return "Patient/{{context.patientId}}"
+    search = f"{PARTS[part]}?{_PATIENT}"
+    if part in _OBSERVATION_PARTS:
+        return f"{search}&code={','.join(dict.fromkeys(_codes(base, facts, part)))}"
+    return f"{search}&status=active" if part in _ACTIVE_ONLY else search
+
+
+def _codes(base: KnowledgeBase, facts: tuple[FactKey, ...], part: str) -> Iterator[str]:
+    """system|code of every code that the facts of this part are read from; diagnosis codes are no observations."""
     for kind, concept in facts:
-        if kind not in kinds:
+        if kind not in _OBSERVATION_PARTS[part]:
             continue
         names = _PREGNANCY_CONCEPTS if kind == "gestation" else (concept, *LOOK_ALIKES.get(concept, ()))
-        concepts.update(dict.fromkeys(names))
-    codes: dict[str, None] = {}
-    for name in concepts:
-        for code in base.concepts[name].codes if name in base.concepts else ():
+        for code in (code for name in names if name in base.concepts for code in base.concepts[name].codes):
             if "icd-10" not in code.system:
-                codes[f"{code.system}|{code.code}"] = None
-    return list(codes)
+                yield f"{code.system}|{code.code}"

@@ -33,9 +33,7 @@ _DRAFT_STAND_INS: dict[str, Any] = {"subject": {"display": "patient of the hook"
 
 _UNREAD = frozenset({"text", "contained", "meta", "language"})
 _MODIFIERS = ("modifierExtension", "implicitRules")
-_DECISIVE = frozenset(
-    {"status", "clinicalStatus", "verificationStatus", "doNotPerform", "dataAbsentReason", "gender"}
-)
+_DECISIVE = frozenset({"status", "clinicalStatus", "verificationStatus", "doNotPerform", "dataAbsentReason", "gender"})
 _DECISIVE_STEMS = ("value", "abatement", "deceased")
 _DOSAGES = ("dosageInstruction", "dosage")
 _MAX_ROUNDS = 20

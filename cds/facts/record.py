@@ -204,7 +204,9 @@ class _Collector:
             self._withhold(key, "came in a form that is no search result")
             return
         links = bundle.get("link")
-        relations = [link.get("relation") for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+        relations = (
+            [link.get("relation") for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+        )
         total = bundle.get("total")
         if "next" in relations or (isinstance(total, int) and total > len(entries)):
             self._withhold(key, "came in part only (the search result has further pages)")

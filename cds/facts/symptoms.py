@@ -24,11 +24,12 @@ from cds.knowledge.model import Code, Concept, FactKey, KnowledgeBase
 _YES = frozenset({"yes", "y", "true", "present", "positive", "reported", "confirmed"})
 _NO = frozenset(
     {"no", "n", "false", "absent", "none", "negative", "not present", "denied", "denies", "nil", "resolved", "gone",
-     "none reported", "nil reported"}
+     "none reported", "nil reported", "known absent", "not detected", "not found", "not seen"}
 )  # fmt: skip
 _NO_ANSWER = re.compile(
-    r"unknown|unsure|not (?:sure|known|asked|assessed|recorded|answered|applicable|determined|documented|examined|reported)"
-    r"|unable to .*|n/?a|declined.*|refused.*|don't know|do not know|asked but unknown|pending|\?+|-+|[\d./ ]+"
+    r"unknown|unsure|not (?:sure|known|asked|assessed|recorded|answered|applicable|determined|documented|examined)"
+    r"|not reported|unable to .*|n/?a|declined.*|refused.*|don't know|do not know|asked but unknown|pending"
+    r"|\?+|-+|[\d./ ]+"
 )
 _NO_ANSWER_CODES = frozenset(
     {"unk", "asku", "nask", "ni", "nav", "na", "msk", "unknown", "asked-unknown", "not-asked", "asked-declined",

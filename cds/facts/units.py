@@ -90,7 +90,6 @@ def to_canonical(analyte: str, value: Decimal, unit: str | None) -> Decimal | No
     factor = ANALYTES.get(analyte, {}).get(unit or "")
     if factor is None or not value.is_finite() or abs(value) > _LARGEST:
         return None
-    converted = value if factor == 1 else value * factor
     if factor != 1 and analyte in _PLACES:
-        converted = converted.quantize(_PLACES[analyte])
-    return converted.normalize() + 0
+        return (value * factor).quantize(_PLACES[analyte])
+    return (value * factor).normalize() + 0

@@ -10,8 +10,12 @@
           - {lab: serum-calcium, value: 2.02 mmol/L, date: 2026-10-10}
         expect: fires
         indicator: warning
+        says: [text of the card, another text of it]
+        says_not: [text that must not stand on the card]
+        suggests: [serum-calcium-test]
 
 A fact that no case names is unknown. `with` adds to the base or replaces the fact of the same kind and concept.
+`suggests` lists every activity that the card proposes, in order; an empty list says that it proposes none.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from cds.knowledge.errors import Problem
-from cds.knowledge.model import Condition, FactKey, KnowledgeBase, Rule, conditions_of
+from cds.knowledge.model import Assertion, Condition, FactKey, KnowledgeBase, Rule, conditions_of
 from cds.knowledge.source import Item, Place, Reader
 from cds.knowledge.vocabulary import CANONICAL_UNITS, INDICATORS, KINDS, SIDES
 
@@ -51,6 +55,8 @@ class Case:
     fires: bool
     indicator: str | None
     says: tuple[str, ...]
+    says_not: tuple[str, ...]
+    suggests: tuple[str, ...] | None
     place: Place
 
     @property
@@ -75,6 +81,9 @@ def load_cases(base: KnowledgeBase, root: Path) -> tuple[tuple[Case, ...], list[
     return tuple(cases), sorted(set(problems))
 
 
+_CASE_KEYS = ("name", "with", "expect", "indicator", "says", "says_not", "suggests")
+
+
 def _cases(reader: Reader, rule: Rule, path: Path, root: Path) -> Iterator[Case]:
     item = reader.file(path, root)
     entry = item.mapping(("today", "base", "cases"), ("today", "cases"))
@@ -82,7 +91,7 @@ def _cases(reader: Reader, rule: Rule, path: Path, root: Path) -> Iterator[Case]
     common = _facts(entry.get("base"), today)
     names: set[str] = set()
     for row in entry["cases"].list() if "cases" in entry else []:
-        case = row.mapping(("name", "with", "expect", "indicator", "says"), ("name", "expect"))
+        case = row.mapping(_CASE_KEYS, ("name", "expect"))
         name = case["name"].text() if "name" in case else ""
         if name in names:
             row.problem(f"two cases are named '{name}'; a name says what is special")
@@ -96,6 +105,8 @@ def _cases(reader: Reader, rule: Rule, path: Path, root: Path) -> Iterator[Case]
             fires=expect == "fires",
             indicator=case["indicator"].choice(INDICATORS) if "indicator" in case else None,
             says=case["says"].texts() if "says" in case else (),
+            says_not=case["says_not"].texts() if "says_not" in case else (),
+            suggests=case["suggests"].texts() if "suggests" in case else None,
             place=row.place,
         )
 
@@ -184,20 +195,17 @@ def _demands(base: KnowledgeBase, rule: Rule, cases: list[Case]) -> Iterator[Pro
     if not any(not case.fires for case in cases):
         yield problem("no case is silent; show a patient this rule must leave alone")
     for condition in conditions_of(rule.clauses()):
-        for attribute, limit, name in _limits(base, condition):
+        for assertion, limit in _limits(base, condition):
             seen = {
-                fact.attributes[attribute]
+                fact.attributes[assertion.word.attribute]
                 for case in cases
-                if (fact := case.facts.get(condition.key)) is not None and attribute in fact.attributes
+                if (fact := case.facts.get(condition.key)) is not None and assertion.word.attribute in fact.attributes
             }
-            step = Decimal(1).scaleb(min(0, int(limit.as_tuple().exponent)))
-            for value, where in ((limit, "at"), (limit + step, "just above"), (limit - step, "just below")):
-                above = condition_needs_above(condition, attribute)
-                if (where == "just above" and not above) or (where == "just below" and above):
-                    continue
+            for value, where in ((limit, "at"), across(assertion, limit)):
                 if value not in seen:
                     yield problem(
-                        f"no case has {condition.kind}: {condition.concept} {where} '{name}' ({value.normalize():f})"
+                        f"no case has {condition.kind}: {condition.concept} {where} "
+                        f"'{assertion.threshold}' ({value.normalize():f})"
                     )
     for condition in conditions_of(iter(rule.when)):
         if condition.is_fact and not any(
@@ -206,13 +214,19 @@ def _demands(base: KnowledgeBase, rule: Rule, cases: list[Case]) -> Iterator[Pro
             yield problem(f"no case leaves {condition.kind}: {condition.concept} unknown")
 
 
-def _limits(base: KnowledgeBase, condition: Condition) -> Iterator[tuple[str, Decimal, str]]:
+def _limits(base: KnowledgeBase, condition: Condition) -> Iterator[tuple[Assertion, Decimal]]:
     for assertion in condition.assertions:
         if assertion.threshold is not None:
-            yield assertion.word.attribute, base.number(assertion.threshold), assertion.threshold
+            yield assertion, base.number(assertion.threshold)
 
 
-def condition_needs_above(condition: Condition, attribute: str) -> bool:
-    """Whether the other side of the limit lies above it (`<=` and `>` change there) or below it (`<` and `>=`)."""
-    operators = {a.word.operator for a in condition.assertions if a.word.attribute == attribute}
-    return bool(operators & {"<=", ">"})
+def across(assertion: Assertion, limit: Decimal) -> tuple[Decimal, str]:
+    """The nearest value on the other side of a limit, one step of its last digit away, and where that is.
+
+    At the limit itself `at_most` still holds and `above` does not yet: both change just above it. `at_least` still
+    holds and `below` does not yet: both change just below it.
+    """
+    step = Decimal(1).scaleb(min(0, int(limit.as_tuple().exponent)))
+    if assertion.word.operator in ("<=", ">"):
+        return limit + step, "just above"
+    return limit - step, "just below"

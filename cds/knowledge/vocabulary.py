@@ -185,10 +185,17 @@ KINDS: dict[str, FactKind] = {
 # Facts that Python derives from others by clinical arithmetic; a rule that asks for one asks for its ingredients.
 DERIVED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ("lab", "adjusted-calcium"): (("lab", "serum-calcium"), ("lab", "albumin"), ("lab", "corrected-calcium")),
+    ("lab", "unadjusted-calcium"): (
+        ("lab", "serum-calcium"),
+        ("lab", "albumin"),
+        ("lab", "corrected-calcium"),
+        ("lab", "ionised-calcium"),
+    ),
     ("intake", "calcium"): (("diet", "dietary-calcium"), ("medication", "calcium-supplement")),
 }
 DERIVED_TITLES = {
     ("lab", "adjusted-calcium"): "Calcium adjusted for albumin",
+    ("lab", "unadjusted-calcium"): "Total calcium without albumin or ionised calcium",
     ("intake", "calcium"): "Total calcium intake",
     ("gestation", "pregnant"): "Pregnancy",
     ("gestation", "age"): "Gestational age",
@@ -203,6 +210,7 @@ CANONICAL_UNITS: dict[tuple[str, str], str] = {
     ("lab", "ionised-calcium"): "mmol/L",
     ("lab", "corrected-calcium"): "mmol/L",
     ("lab", "adjusted-calcium"): "mmol/L",
+    ("lab", "unadjusted-calcium"): "mmol/L",
     ("lab", "albumin"): "g/L",
     ("lab", "magnesium"): "mmol/L",
     ("lab", "vitamin-d-25oh"): "nmol/L",

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from cds.knowledge import load_cases
-from tests.knowledge.small_rules import Rules
+from tests.knowledge.small_rules import Rules, threshold
 
 CASES = "advice/calcium-test-missing.cases.yaml"
 LOW_CASES = "advice/low-calcium.cases.yaml"
@@ -60,6 +60,31 @@ def test_a_rule_is_shown_firing_and_silent(rules: Rules, outcome: str, other: st
     text = (rules.root / CASES).read_text()
     rules.write(CASES, text.replace(f"expect: {outcome}", f"expect: {other}"))
     assert any(problem in row for row in rules.case_problems())
+
+
+@pytest.mark.parametrize(
+    ("word", "across"),
+    [("below", "just below"), ("at_least", "just below"), ("above", "just above"), ("at_most", "just above")],
+)
+def test_each_word_asks_for_the_value_on_the_other_side_of_its_own_limit(rules: Rules, word: str, across: str) -> None:
+    rules.edit("advice/low-calcium.yaml", "below: calcium-low", f"{word}: calcium-low")
+    text = (rules.root / LOW_CASES).read_text()
+    rules.write(LOW_CASES, text.replace("2.09", "2.00").replace("2.10", "2.20"))
+    missing = {row.partition("serum-calcium ")[2] for row in rules.case_problems() if "'calcium-low'" in row}
+    value = "2.09" if across == "just below" else "2.11"
+    assert missing == {"at 'calcium-low' (2.1)", f"{across} 'calcium-low' ({value})"}
+
+
+def test_two_limits_of_one_line_are_each_asked_for(rules: Rules) -> None:
+    rules.edit("advice/low-calcium.yaml", "below: calcium-low", "at_least: calcium-lowest, at_most: calcium-low")
+    limits = (rules.root / "advice/thresholds.yaml").read_text() + threshold("calcium-lowest", "1.00 mmol/L")
+    rules.write("advice/thresholds.yaml", limits)
+    missing = {row.partition("serum-calcium ")[2] for row in rules.case_problems() if "'calcium-low" in row}
+    assert missing == {
+        "at 'calcium-lowest' (1)",
+        "just below 'calcium-lowest' (0.99)",
+        "just above 'calcium-low' (2.11)",
+    }
 
 
 def test_a_rule_without_cases_is_told_where_to_write_them(rules: Rules) -> None:
