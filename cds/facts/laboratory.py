@@ -193,19 +193,22 @@ def adjusted_calcium(base: KnowledgeBase, record: Record, today: date, zone: tzi
     corrected = results(base, record, "corrected-calcium", today, zone)
     totals = results(base, record, "serum-calcium", today, zone)
     gap = record.gap("lab")
-    remarks = (f"{gap}: a newer result may exist",) if gap else ()
+    beside = [r for name in ("corrected-calcium", "serum-calcium") for r in _remarks(base, record, name, today, zone)]
+    remarks = (*([f"{gap}: a newer result may exist"] if gap else ()), *dict.fromkeys(beside))
     if corrected and (not totals or _last(corrected[0]) >= _last(totals[0])):
         first = corrected[0]
         if first.problem is not None:
-            return unknown(key, title, first.trouble)
+            return unknown(key, title, first.trouble, remarks)
         fact = _known(base, key, title, first, today, remarks)
         return replace(fact, shown=f"{fact.shown} (corrected by the laboratory)")
     if totals:
         if totals[0].problem is not None:
-            return unknown(key, title, totals[0].trouble)
+            return unknown(key, title, totals[0].trouble, remarks)
         albumins = results(base, record, "albumin", today, zone)
         return _adjust(base, key, totals[0], albumins, today, zone, gap, remarks)
-    return unknown(key, title, gap) if gap else absent(key, title, "no calcium result to adjust in the data supplied")
+    if gap:
+        return unknown(key, title, gap, remarks[1:])
+    return absent(key, title, "no calcium result to adjust in the data supplied", remarks)
 
 
 def _last(row: Result) -> date:
@@ -228,10 +231,10 @@ def _adjust(
     usable = [(r, r.value) for r in near if r.value is not None]
     if not usable or total.value is None:
         if near:
-            return unknown(key, title, f"albumin of the same day {near[0].problem} ({near[0].name})")
+            return unknown(key, title, f"albumin of the same day {near[0].problem} ({near[0].name})", remarks)
         if gap:
-            return unknown(key, title, f"no albumin of the same day; {gap}")
-        return absent(key, title, f"no albumin of the same specimen or day as the calcium of {day}")
+            return unknown(key, title, f"no albumin of the same day; {gap}", remarks)
+        return absent(key, title, f"no albumin of the same specimen or day as the calcium of {day}", remarks)
     # The same specimen first, then the sample taken closest in time.
     albumin, grams = min(usable, key=lambda row: _distance(total, row[0], zone))
     factor, reference = base.number("albumin-adjustment-factor"), base.number("albumin-reference")

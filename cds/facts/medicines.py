@@ -28,6 +28,7 @@ _WANTED = {"calcium-supplement": "mg", "calcium-antacid": "mg", "vitamin-d": "[i
 _COMBINATION = ("http://www.whocc.no/atc", "A12AX")
 _ROUTINE = "prenatal-multivitamin"
 _OVER = {"cancelled", "completed", "entered-in-error", "stopped"}
+_MEDICINE = ("medicationCodeableConcept", "medicationReference")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def _collect(base: KnowledgeBase, record: Record, resources: list[Resource]) -> 
     for resource in resources:
         model = resource.read.model
         if model is None:
-            if any(name in resource.raw for name in ("medicationCodeableConcept", "medicationReference")):
+            # A draft that names no medicine yet is none; an active entry that names none is a medicine nobody can tell.
+            if not resource.draft or any(name in resource.raw for name in _MEDICINE):
                 nameless.append(resource.name)
             continue
         if getattr(model, "doNotPerform", None) or (resource.draft and model.status in _OVER):

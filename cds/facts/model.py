@@ -96,9 +96,12 @@ class Census:
     remarks: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
-        """Everything that could not be used as it came: remarks on the record and on each fact, each once."""
-        spoken = (f"{fact.title}: {remark}" for fact in self.facts.values() for remark in fact.remarks)
-        return tuple(dict.fromkeys((*self.remarks, *spoken)))
+        """Everything that could not be used as it came: remarks on the record and on the facts, each once."""
+        spoken: dict[str, str] = {}
+        for fact in self.facts.values():
+            for remark in fact.remarks:
+                spoken.setdefault(remark, f"{fact.title}: {remark}")
+        return (*self.remarks, *spoken.values())
 
     def values(self) -> dict[str, Value]:
         """The flat variables for the engine."""

@@ -86,7 +86,11 @@ class Due:
 
 @dataclass
 class Evidence:
-    """What the record says about pregnancy, collected before anything is decided. ``doubts`` are not used but named."""
+    """What the record says about pregnancy, collected before anything is decided.
+
+    ``doubts`` are not used but named; ``hints`` are the days of those that speak for a pregnancy all the same, so that
+    an earlier end cannot be the last word.
+    """
 
     today: date
     signs: list[Sign] = field(default_factory=list)
@@ -94,6 +98,12 @@ class Evidence:
     datings: list[Dating] = field(default_factory=list)
     due: list[Due] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    hints: list[date] = field(default_factory=list)
+
+    def hint(self, doubt: str, since: date | None) -> None:
+        """Evidence for a pregnancy that does not count; without a day it may be of any."""
+        self.doubts.append(doubt)
+        self.hints.append(since or self.today)
 
     @property
     def ended(self) -> End | None:
@@ -157,12 +167,15 @@ def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence
                 evidence.doubts.append(f"a pregnancy status has no answer that is understood ({seen.name})")
         elif not explicit and not answer:
             continue  # "no vomiting of pregnancy" does not say "not pregnant"
-        elif seen.when is None or seen.when.is_partial:
-            evidence.doubts.append(f"a pregnancy status has no day ({seen.name})")
-        elif seen.when.first > today:
+        elif seen.when is not None and seen.when.first > today:
             evidence.doubts.append(f"a pregnancy status is dated in the future ({seen.name})")
-        elif (today - seen.when.first).days > lookback:
-            evidence.doubts.append(f"the pregnancy status of {seen.when.text} is too old ({seen.name})")
+        elif seen.when is None or seen.when.is_partial or (today - seen.when.first).days > lookback:
+            day = seen.when.day if seen.when else None
+            doubt = f"the pregnancy status of {day} is too old" if day else "a pregnancy status has no day"
+            if answer:
+                evidence.hint(f"{doubt} ({seen.name})", seen.when.last if seen.when else None)
+            else:
+                evidence.doubts.append(f"{doubt} ({seen.name})")
         else:
             word = "pregnant" if answer else "not pregnant"
             rank = 1 if explicit else 2
@@ -209,15 +222,15 @@ def _pregnancy_condition(base: KnowledgeBase, resource: Resource, evidence: Evid
         if _is_pregnancy_itself(model.code) and recorded is not None and recorded.first <= today:
             evidence.ends.append(End(min(recorded.last, today), "pregnancy no longer active", name, dated=False))
     elif recorded is None:
-        evidence.doubts.append(f"a pregnancy diagnosis has no date ({name})")
+        evidence.hint(f"a pregnancy diagnosis has no date ({name})", None)
     elif recorded.first > today:
         evidence.doubts.append(f"a pregnancy diagnosis is dated in the future ({name})")
     elif (today - min(m.first for m in (recorded, began) if m is not None)).days > base.number(
         "pregnancy-condition-lookback"
     ):
-        evidence.doubts.append(f"the pregnancy diagnosis of {recorded.text} is stale ({name})")
+        evidence.hint(f"the pregnancy diagnosis of {recorded.text} is stale ({name})", recorded.last)
     elif state != "active":
-        evidence.doubts.append(f"a pregnancy diagnosis has no clinical status ({name})")
+        evidence.hint(f"a pregnancy diagnosis has no clinical status ({name})", recorded.last)
     else:
         evidence.signs.append(Sign(2, True, recorded.first, f"pregnancy diagnosis of {recorded.text}", name))
 
@@ -270,7 +283,8 @@ def _due_dates(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tz
             if 0 <= days <= TERM + base.number("due-date-recent"):
                 evidence.due.append(Due(own_rank, due.first, seen.name))
             else:
-                evidence.doubts.append(f"the due date {due.first} is outside a pregnancy today ({seen.name})")
+                began = due.first - timedelta(days=TERM)
+                evidence.hint(f"the due date {due.first} is outside a pregnancy today ({seen.name})", began)
 
 
 def _is_past(when: Moment | None, today: date) -> bool:
@@ -314,7 +328,8 @@ def _gestational_ages(base: KnowledgeBase, record: Record, evidence: Evidence, z
             if not _is_plausible(base, then):
                 evidence.doubts.append(f"the gestational age of {seen.when.text} is not plausible ({seen.name})")
             elif not _is_plausible(base, days):
-                evidence.doubts.append(f"the gestational age of {seen.when.text} no longer holds ({seen.name})")
+                began = seen.when.first - timedelta(days=then)
+                evidence.hint(f"the gestational age of {seen.when.text} no longer holds ({seen.name})", began)
             else:
                 shown = f"gestational age {_weeks(then)} on {seen.when.text}"
                 evidence.datings.append(Dating(_GESTATIONAL_AGE, days, seen.when.first, shown, seen.name))
@@ -422,19 +437,20 @@ def _overdue(base: KnowledgeBase, evidence: Evidence) -> Due | None:
 
 
 def _without_evidence(base: KnowledgeBase, record: Record, evidence: Evidence) -> Fact:
-    """A recent end is a "no"; like a "not pregnant" it proves nothing once it is old."""
+    """An end is a "no" unless something later hints at a pregnancy; an old end only where nothing was withheld."""
     title = base.title_of(PREGNANT)
     remarks = tuple(evidence.doubts)
     ended = evidence.ended
-    if ended is not None and (evidence.today - ended.day).days <= base.number("pregnancy-status-lookback"):
-        if not ended.dated:
+    gap = record.gap("gestation")
+    is_recent = ended is not None and (evidence.today - ended.day).days <= base.number("pregnancy-status-lookback")
+    hinted = any(day > evidence.last_end for day in evidence.hints)
+    if ended is not None and not hinted and (is_recent or not gap):
+        if is_recent and not ended.dated:
             reason = f"a pregnancy is recorded as over, but not since when ({ended.source})"
             return unknown(PREGNANT, title, reason, remarks)
         text = f"not pregnant, {ended.shown}"
         return Fact(PREGNANT, title, "known", {"present": False}, text, ended.day, (ended.source,), "", remarks)
-    past = [f"the last pregnancy on record ended by {ended.day} ({ended.source})"] if ended is not None else []
-    gap = record.gap("gestation")
-    reason = gap or "; ".join([*past, *evidence.doubts][:2]) or "no evidence of a current pregnancy is recorded"
+    reason = gap or "; ".join(evidence.doubts[:2]) or "no evidence of a current pregnancy is recorded"
     return unknown(PREGNANT, title, reason, remarks)
 
 

@@ -269,8 +269,29 @@ def test_a_birth_known_only_to_the_month_keeps_the_puerperium_as_long_as_it_can_
 
 
 @pytest.mark.parametrize(("days", "expected"), [(294, False), (295, None)])
-def test_an_old_birth_does_not_say_that_she_is_not_pregnant_now(days: int, expected: bool | None) -> None:
-    assert is_pregnant(birth(days)) is expected
+def test_an_old_birth_says_nothing_about_now_when_newer_records_may_be_withheld(
+    days: int, expected: bool | None
+) -> None:
+    assert is_pregnant(birth(days)) is False
+    assert is_pregnant(birth(days), pregnancy=...) is expected
+    over = diagnosis(days=days, clinicalStatus=clinical("resolved"))
+    assert is_pregnant(over) is (None if days == 294 else False)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        diagnosis(days=400),
+        diagnosis(clinicalStatus=None),
+        diagnosis(recordedDate=None),
+        status(PREGNANT, 400),
+        status(PREGNANT, effectiveDateTime="2026-09"),
+        due(-300, seen=500),
+        observation(concept(LOINC, "18185-9"), "ga", days_ago(400), valueQuantity=quantity(20, "wk")),
+    ],
+)
+def test_an_earlier_birth_does_not_close_a_later_pregnancy_that_no_longer_counts(hint: Json) -> None:
+    assert is_pregnant(birth(1500), hint) is None
 
 
 # -- who it is --------------------------------------------------------------------------------------------------------
