@@ -1,8 +1,8 @@
 """Recommendations -> CDS Hooks cards that carry their own proof.
 
 A card says: the advice in two to four sentences; what it rests on (value, unit, day, resource); what was missing or
-could not be read; the rule with its version, the evidence with its strength, and the profile that spoke. The same proof rides
-machine-readable in `extension`.
+could not be read; the rule with its version, the evidence with its strength, and the profile that spoke. The same
+proof rides machine-readable in `extension`.
 """
 
 from __future__ import annotations

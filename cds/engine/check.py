@@ -62,9 +62,7 @@ def references(expression: Expression) -> Iterator[str]:
 
 def _check_expression(expression: Expression, program: Program, place: str, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise CompileError(
-            place, f"nested deeper than {MAX_DEPTH}", "name a part of it as a statement of its own"
-        )
+        raise CompileError(place, f"nested deeper than {MAX_DEPTH}", "name a part of it as a statement of its own")
     match expression:
         case Test():
             _check_test(expression, program, place)
@@ -106,16 +104,12 @@ def _check_test(test: Test, program: Program, place: str) -> None:
 
 def _check_constant(constant: Value, place: str) -> None:
     if isinstance(constant, str) and len(constant) > MAX_TEXT:
-        raise CompileError(
-            place, f"text constant longer than {MAX_TEXT}", "compare with a short code instead"
-        )
+        raise CompileError(place, f"text constant longer than {MAX_TEXT}", "compare with a short code instead")
     if isinstance(constant, Decimal):
         try:
             fixed_point(constant)
         except ValueError as problem:
-            raise CompileError(
-                place, f"constant {problem}", "round the threshold or change its unit"
-            ) from None
+            raise CompileError(place, f"constant {problem}", "round the threshold or change its unit") from None
 
 
 def _declared(variable: str, program: Program, place: str) -> Kind:

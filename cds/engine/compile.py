@@ -219,8 +219,7 @@ def _strata(sides: _Sides, order: tuple[str, ...], names: tuple[str, ...]) -> li
             "shorten the chain of statements",
         )
     return [
-        [name for name in names if levels[name] == number]
-        for number in range(max(levels.values(), default=-1) + 1)
+        [name for name in names if levels[name] == number] for number in range(max(levels.values(), default=-1) + 1)
     ]
 
 

@@ -15,9 +15,7 @@ import durable_rules_engine as _c
 
 from cds.engine.errors import DurableError
 
-SESSION = (
-    "0"  # one fixed session: ids are compared by a 32-bit hash, so ids taken from patients would mix patients
-)
+SESSION = "0"  # one fixed session: ids are compared by a 32-bit hash, so ids taken from patients would mix patients
 
 _MATCHED = 0  # rules.h RULES_OK: at least one rule matched the fact
 _UNMATCHED = 1  # rules.h ERR_EVENT_NOT_HANDLED: no rule matched; an answer, not a failure

@@ -49,9 +49,7 @@ class Outcome:
     def truth_of(self, statement: str) -> Truth:
         """TRUE, FALSE or UNKNOWN. Raises EngineError where only "not TRUE" is known."""
         if statement not in self.truth:
-            raise EngineError(
-                f"statement {statement!r}: only known not to be true; ask is_true, or cross-check"
-            )
+            raise EngineError(f"statement {statement!r}: only known not to be true; ask is_true, or cross-check")
         return self.truth[statement]
 
 
@@ -256,9 +254,7 @@ def _ping(handle: int) -> None:
     durable.delete_session(handle)
 
 
-def _integer(
-    variable: str, value: object, kind: Kind | None, text_numbers: Mapping[str, Mapping[str, int]]
-) -> int:
+def _integer(variable: str, value: object, kind: Kind | None, text_numbers: Mapping[str, Mapping[str, int]]) -> int:
     if kind is Kind.BOOLEAN and isinstance(value, bool):
         return int(value)
     if kind is Kind.TEXT and isinstance(value, str):

@@ -182,6 +182,4 @@ def _first_fault(error: ValidationError, *prefix: str) -> InvalidRequest:
     problem = _PROBLEMS.get(fault["type"], "is not valid")
     if fault["type"] == "value_error":
         problem = str(fault["ctx"]["error"])
-    return InvalidRequest(
-        place, problem, _WAYS_OUT.get(named, "see https://cds-hooks.hl7.org/2.0/#http-request_1")
-    )
+    return InvalidRequest(place, problem, _WAYS_OUT.get(named, "see https://cds-hooks.hl7.org/2.0/#http-request_1"))

@@ -70,9 +70,7 @@ class Action(WireModel):
     @classmethod
     def _resource_is_fhir(cls, resource: dict[str, Any] | None) -> dict[str, Any] | None:
         """cds-hooks_2.0@130: resource is a FHIR resource, so it names its type."""
-        if resource is not None and not (
-            isinstance(resource.get("resourceType"), str) and resource["resourceType"]
-        ):
+        if resource is not None and not (isinstance(resource.get("resourceType"), str) and resource["resourceType"]):
             raise ValueError("resource without resourceType")
         return resource
 
@@ -87,9 +85,7 @@ class Action(WireModel):
     def _update_carries_the_whole_resource(self) -> Self:
         """cds-hooks_2.0@132: update holds the entire resource, which the client finds by its id."""
         if self.type == "update" and not (self.resource and self.resource.get("id")):
-            raise ValueError(
-                "update action without a resource that has an id; give the entire changed resource"
-            )
+            raise ValueError("update action without a resource that has an id; give the entire changed resource")
         return self
 
     @model_validator(mode="after")
@@ -161,9 +157,7 @@ class CdsResponse(WireModel):
     def _uuids_are_unique(self) -> Self:
         """cds-hooks_2.0@80: uuid is unique; feedback on a shared one would fall on the wrong card."""
         uuids = [card.uuid for card in self.cards if card.uuid]
-        uuids += [
-            suggestion.uuid for card in self.cards for suggestion in card.suggestions if suggestion.uuid
-        ]
+        uuids += [suggestion.uuid for card in self.cards for suggestion in card.suggestions if suggestion.uuid]
         if len(set(uuids)) != len(uuids):
             raise ValueError("two cards or suggestions share a uuid; give each its own")
         return self

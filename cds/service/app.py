@@ -55,9 +55,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class _Refusal(Exception):
     """A request that is answered with an OperationOutcome; the text holds nothing of the request."""
 
-    def __init__(
-        self, status: int, code: IssueCode, text: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, code: IssueCode, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.code: IssueCode = code
@@ -200,9 +198,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     """The router's own refusals: no such path (404), no such method (405)."""
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     if status == 404:
-        return _outcome(
-            404, "not-found", "There is nothing at this address; GET /cds-services lists the services."
-        )
+        return _outcome(404, "not-found", "There is nothing at this address; GET /cds-services lists the services.")
     if status == 405:
         allowed = (headers or {}).get("Allow", "another method")
         return _outcome(405, "not-supported", f"This method is not supported here; use {allowed}.", headers)
@@ -214,9 +210,7 @@ def _check_content_type(headers: Headers) -> None:
     media_type, _, parameters = headers.get("content-type", "").partition(";")
     kind, _, subtype = media_type.strip().lower().partition("/")
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
-        raise _Refusal(
-            415, "not-supported", "The content type is not JSON; send Content-Type: application/json."
-        )
+        raise _Refusal(415, "not-supported", "The content type is not JSON; send Content-Type: application/json.")
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if "charset=" in charset and "charset=utf-8" not in charset:
         raise _Refusal(415, "not-supported", "The character set is not UTF-8; send UTF-8.")

@@ -224,9 +224,7 @@ def test_a_rule_with_many_exclusions_does_not_explode(count: int) -> None:
     with Engine(compiled) as engine:
         assert engine.evaluate(everything_false).is_true("it")
         assert not engine.evaluate({**everything_false, "a1": True, "b1": True, "c1": True}).is_true("it")
-        some_unknown = {
-            name: value for name, value in everything_false.items() if name not in ("a0", "b0", "c0")
-        }
+        some_unknown = {name: value for name, value in everything_false.items() if name not in ("a0", "b0", "c0")}
         assert engine.evaluate(some_unknown).truth_of("it") is Truth.UNKNOWN
 
 
@@ -330,9 +328,7 @@ def test_only_the_safe_pattern_is_ever_written() -> None:
 def test_tests_keep_their_order_and_repeats_and_contradictions_are_dropped() -> None:
     low, high = Test("number", Op.LT, Decimal("2.1")), Test("number", Op.GE, Decimal("2.1"))
     compiled = compile_program(
-        program(
-            All((Any((FLAG, low)), Any((Not(FLAG), IsKnown("text"))), FLAG, high)), other=All((FLAG, FLAG))
-        )
+        program(All((Any((FLAG, low)), Any((Not(FLAG), IsKnown("text"))), FLAG, high)), other=All((FLAG, FLAG)))
     )
     assert [branch.words for branch in compiled.branches("it")] == [
         "flag is true and text is known and number is at least 2.1",
@@ -384,9 +380,7 @@ def test_constants_are_folded_away() -> None:
         ),
         both_sides=True,
     )
-    words = {
-        name: [branch.words for branch in compiled.branches(name)] for name in compiled.program.statements
-    }
+    words = {name: [branch.words for branch in compiled.branches(name)] for name in compiled.program.statements}
     assert words == {
         "kept": ["flag is true"],
         "never": [],

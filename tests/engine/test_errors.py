@@ -55,9 +55,7 @@ def engine() -> Iterator[Engine]:
 def works(engine: Engine) -> bool:
     """Whether the engine still tells one patient from another."""
     low, high = engine.evaluate({"number": Decimal(4)}), engine.evaluate({"number": Decimal(6)})
-    return (
-        low.is_true("it") and not high.is_true("it") and not engine.evaluate({}).hits.keys() & {"it", "low"}
-    )
+    return low.is_true("it") and not high.is_true("it") and not engine.evaluate({}).hits.keys() & {"it", "low"}
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,7 @@ def facts(p: Truth, q: Truth) -> dict[str, Value]:
         (U, U, U, U),
     ],
 )
-def test_and_and_or_follow_kleenes_strong_tables(
-    p: Truth, q: Truth, conjunction: Truth, disjunction: Truth
-) -> None:
+def test_and_and_or_follow_kleenes_strong_tables(p: Truth, q: Truth, conjunction: Truth, disjunction: Truth) -> None:
     assert both(All((P, Q)), facts(p, q)) is conjunction
     assert both(Any((P, Q)), facts(p, q)) is disjunction
     assert p.and_(q) is conjunction

@@ -51,9 +51,7 @@ def agrees(compiled: Compiled, engine: Engine, oracle: Reference, values: dict[s
         name for name in decided if expected[name] is Truth.FALSE
     }
     assert {name for name in expected if name in outcome.hits} == {
-        name
-        for name, truth in expected.items()
-        if truth is Truth.TRUE or (truth is Truth.FALSE and name in decided)
+        name for name, truth in expected.items() if truth is Truth.TRUE or (truth is Truth.FALSE and name in decided)
     }
     return set(expected.values())
 

@@ -50,14 +50,10 @@ def test_no_patient_sees_another_when_eight_threads_share_an_engine() -> None:
                 }
                 outcome = engine.evaluate(values)
                 found = {name for name in statements if outcome.is_true(name)}
-                expected = {f"mine-{number}"} | {
-                    f"not-{other}" for other in range(THREADS) if other != number
-                }
+                expected = {f"mine-{number}"} | {f"not-{other}" for other in range(THREADS) if other != number}
                 if flag:
                     expected.add(f"next-{number}")
-                tested = {
-                    str(test.constant) for hits in outcome.hits.values() for hit in hits for test in hit.tests
-                }
+                tested = {str(test.constant) for hits in outcome.hits.values() for hit in hits for test in hit.tests}
                 shown = any(
                     f"patient {other}" in tested and outcome.truth_of(f"mine-{other}") is Truth.TRUE
                     for other in range(THREADS)

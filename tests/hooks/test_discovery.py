@@ -11,9 +11,7 @@ from cds.hooks import Discovery, ServiceEntry, to_json
 
 
 def _entry(**members: Any) -> ServiceEntry:
-    return ServiceEntry(
-        **{"hook": "patient-view", "id": "a-service", "description": "Says something."} | members
-    )
+    return ServiceEntry(**{"hook": "patient-view", "id": "a-service", "description": "Says something."} | members)
 
 
 def test_no_services_is_an_empty_array() -> None:

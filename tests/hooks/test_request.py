@@ -70,9 +70,7 @@ def test_each_hook_has_its_own_context(hook: str, context: type) -> None:
 
 
 def test_selections_and_draft_orders_arrive_as_they_were_sent() -> None:
-    order = {
-        "resource": {"resourceType": "MedicationRequest", "id": "draft-1", "category": {"text": "not a list"}}
-    }
+    order = {"resource": {"resourceType": "MedicationRequest", "id": "draft-1", "category": {"text": "not a list"}}}
     context = parse_request(
         _with("context.draftOrders", {"resourceType": "Bundle", "entry": [order]}), hook="order-select"
     ).context
@@ -170,9 +168,7 @@ def test_python_names_on_the_wire_are_unknown_fields_not_a_second_spelling() -> 
         ("extension", [CANARY], "extension"),
     ],
 )
-def test_a_faulty_member_is_refused_by_its_place_and_never_by_its_value(
-    path: str, value: Any, place: str
-) -> None:
+def test_a_faulty_member_is_refused_by_its_place_and_never_by_its_value(path: str, value: Any, place: str) -> None:
     error = _refusal(_with(path, value))
     assert error.place == place
     assert error.problem

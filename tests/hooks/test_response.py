@@ -172,9 +172,7 @@ def test_empty_members_never_reach_the_wire() -> None:
     card = _card(
         suggestions=(Suggestion(label="Order", is_recommended=False, actions=()),),
         selection_behavior="any",
-        extension={
-            "org.example.trace": {"none": None, "list": [], "text": "", "object": {}, "zero": 0, "no": False}
-        },
+        extension={"org.example.trace": {"none": None, "list": [], "text": "", "object": {}, "zero": 0, "no": False}},
     )
     assert to_json(CdsResponse(cards=(card,))) == {
         "cards": [
@@ -200,11 +198,7 @@ def test_numbers_and_paired_nulls_of_a_resource_are_left_alone() -> None:
 def test_wire_names_are_camel_case() -> None:
     card = _card(
         override_reasons=(REASON,),
-        links=(
-            Link(
-                label="Open", url="https://example.org", type="smart", app_context="x", autolaunchable=False
-            ),
-        ),
+        links=(Link(label="Open", url="https://example.org", type="smart", app_context="x", autolaunchable=False),),
     )
     written = to_json(card)
     assert "overrideReasons" in written

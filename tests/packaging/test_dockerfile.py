@@ -71,9 +71,7 @@ def test_what_is_copied_exists_and_is_let_through_by_dockerignore(source: str) -
     assert (ROOT / source).exists()
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
-    verdict = [
-        line for line in patterns if fnmatch.fnmatch(source.rstrip("/"), line.lstrip("!").rstrip("/"))
-    ][-1]
+    verdict = [line for line in patterns if fnmatch.fnmatch(source.rstrip("/"), line.lstrip("!").rstrip("/"))][-1]
     assert verdict.startswith("!")
 
 

@@ -64,9 +64,7 @@ def distributions_of(folder: Path) -> dict[str, Path]:
             top = module.partition(".")[0]
             if top in sys.stdlib_module_names or top in ("cds", "tests"):
                 continue
-            assert top in owners, (
-                f"{path.relative_to(ROOT)} imports {module}, which no installed distribution has"
-            )
+            assert top in owners, f"{path.relative_to(ROOT)} imports {module}, which no installed distribution has"
             for owner in owners[top]:
                 found.setdefault(canonicalize_name(owner), path.relative_to(ROOT))
     return found
@@ -91,9 +89,7 @@ def test_an_import_is_seen_in_every_form_it_is_written_in(source: str, modules: 
 
 def test_nothing_is_imported_that_is_not_declared() -> None:
     names = {canonicalize_name(requirement.name) for requirement in declared()}
-    strangers = {
-        name: str(path) for name, path in distributions_of(ROOT / "cds").items() if name not in names
-    }
+    strangers = {name: str(path) for name, path in distributions_of(ROOT / "cds").items() if name not in names}
     assert not strangers, f"declare these in pyproject.toml, or do not import them: {strangers}"
 
 
@@ -111,9 +107,7 @@ def test_every_exception_is_still_declared_and_still_not_imported() -> None:
 
 def test_the_tests_import_nothing_that_is_not_declared() -> None:
     names = {canonicalize_name(requirement.name) for requirement in [*declared(), *declared_for_developers()]}
-    strangers = {
-        name: str(path) for name, path in distributions_of(ROOT / "tests").items() if name not in names
-    }
+    strangers = {name: str(path) for name, path in distributions_of(ROOT / "tests").items() if name not in names}
     assert not strangers, f"declare these in pyproject.toml's dev group: {strangers}"
 
 

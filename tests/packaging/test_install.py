@@ -58,9 +58,7 @@ def shim(machine: Path, name: str) -> None:
 
 def make(checkout: Path, machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     hidden = {"CC", "PYTHON", "VENV", "ARGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
-    environment = {key: value for key, value in os.environ.items() if key not in hidden} | {
-        "PATH": str(machine)
-    }
+    environment = {key: value for key, value in os.environ.items() if key not in hidden} | {"PATH": str(machine)}
     return subprocess.run(
         ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
@@ -92,9 +90,7 @@ def test_a_compiler_that_cannot_compile_is_told_from_a_missing_one(checkout: Pat
 
 
 @pytest.mark.parametrize("minor", [10, 14])
-def test_a_named_python_out_of_range_is_refused_in_one_line(
-    checkout: Path, machine: Path, minor: int
-) -> None:
+def test_a_named_python_out_of_range_is_refused_in_one_line(checkout: Path, machine: Path, minor: int) -> None:
     name = f"python3.{minor}"
     stand_in(machine, name, version(3, minor))
     line = only_line(make(checkout, machine, f"PYTHON={name}", "install"))
@@ -103,9 +99,7 @@ def test_a_named_python_out_of_range_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_a_named_python_that_does_not_run_is_refused_in_one_line(
-    checkout: Path, machine: Path, present: bool
-) -> None:
+def test_a_named_python_that_does_not_run_is_refused_in_one_line(checkout: Path, machine: Path, present: bool) -> None:
     stand_in(machine, "python3")
     if present:
         shim(machine, "python3.12")

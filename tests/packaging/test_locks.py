@@ -94,9 +94,7 @@ def test_two_lists_never_pin_different_files_of_one_library(name: str) -> None:
 
 def test_no_pin_depends_on_which_supported_python_it_is() -> None:
     markers = {key: pin.marker for key, pin in pins("dev").items() if "python_" in pin.marker}
-    assert all(
-        "python_implementation" in marker and "python_version" not in marker for marker in markers.values()
-    )
+    assert all("python_implementation" in marker and "python_version" not in marker for marker in markers.values())
 
 
 def test_the_rule_engine_is_pinned_to_its_one_source_file() -> None:

@@ -18,13 +18,9 @@ ROOT = Path(__file__).parents[2]
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     hidden = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
     environment = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in hidden and not key.startswith("PRENATAL_CDS_")
+        key: value for key, value in os.environ.items() if key not in hidden and not key.startswith("PRENATAL_CDS_")
     }
-    result = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     return result
 

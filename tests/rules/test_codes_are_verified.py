@@ -32,9 +32,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 SYSTEMS: dict[str, str] = _load(VALUESETS / "systems.yaml")
 FAMILIES: dict[str, dict[str, Entry]] = {
-    path.stem: _load(path)
-    for path in sorted(VALUESETS.glob("*.yaml"))
-    if path.stem not in ("systems", "units")
+    path.stem: _load(path) for path in sorted(VALUESETS.glob("*.yaml")) if path.stem not in ("systems", "units")
 }
 CONCEPTS = {concept: entry for family in FAMILIES.values() for concept, entry in family.items()}
 TWINS_AND_MORE = {
@@ -80,9 +78,7 @@ def test_the_value_sets_are_there_to_be_checked() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_code_is_verified_under_the_same_display(
-    family: str, catalogue: dict[Pair, dict[str, str]]
-) -> None:
+def test_every_code_is_verified_under_the_same_display(family: str, catalogue: dict[Pair, dict[str, str]]) -> None:
     problems = []
     for concept, code in _codes(family):
         row = catalogue.get((SYSTEMS[code["system"]], code["code"]))
@@ -171,21 +167,15 @@ def test_every_exception_is_a_longer_wording_of_a_phrase(concept: str) -> None:
 
 def test_units_are_verified_and_aliases_lead_to_units(catalogue: dict[Pair, dict[str, str]]) -> None:
     units = _load(VALUESETS / "units.yaml")
-    verified = {
-        c for (s, c), row in catalogue.items() if s == SYSTEMS["ucum"] and row["status"] == "VERIFIED"
-    }
+    verified = {c for (s, c), row in catalogue.items() if s == SYSTEMS["ucum"] and row["status"] == "VERIFIED"}
     assert set(units["units"]) == verified
     assert not set(units["aliases"]) & verified
-    assert all(
-        any(unit == u or u.startswith(f"{unit}/") for u in verified) for unit in units["aliases"].values()
-    )
+    assert all(any(unit == u or u.startswith(f"{unit}/") for u in verified) for unit in units["aliases"].values())
 
 
 @pytest.mark.parametrize("path", sorted(SITES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_site_adds_only_codes_that_the_value_sets_lack(path: Path) -> None:
-    shared = {
-        (SYSTEMS[code["system"]], code["code"]) for e in CONCEPTS.values() for code in e.get("codes", ())
-    }
+    shared = {(SYSTEMS[code["system"]], code["code"]) for e in CONCEPTS.values() for code in e.get("codes", ())}
     rows = _load(path)["codes"]
     pairs = [(row["system"], row["code"]) for row in rows]
     assert len(pairs) == len(set(pairs))

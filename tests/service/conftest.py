@@ -74,8 +74,7 @@ def empty_chart(server: str) -> ServiceBody:
         "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
         "context": {"userId": "Practitioner/12", "patientId": "mother-1"},
         "prefetch": {
-            key: patient if template.startswith("Patient/") else None
-            for key, template in entry["prefetch"].items()
+            key: patient if template.startswith("Patient/") else None for key, template in entry["prefetch"].items()
         },
     }
 

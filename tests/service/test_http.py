@@ -132,9 +132,7 @@ def test_each_answer_has_a_request_id_of_our_own(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(("path", "method"), [("/cds-services", "GET"), (VIEW, "POST"), ("/nowhere", "POST")])
-def test_a_preflight_lets_the_authorization_header_in_by_name(
-    client: httpx.Client, path: str, method: str
-) -> None:
+def test_a_preflight_lets_the_authorization_header_in_by_name(client: httpx.Client, path: str, method: str) -> None:
     asked = {
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": "authorization,content-type",
@@ -195,9 +193,7 @@ def test_a_site_can_let_in_its_own_origins_only(serving: Serving) -> None:
 # --- refusals ---
 
 
-@pytest.mark.parametrize(
-    "path", [f"/{CANARY}", f"/cds-services/{CANARY}", f"{VIEW}/", f"/cds-services/a/b/{CANARY}"]
-)
+@pytest.mark.parametrize("path", [f"/{CANARY}", f"/cds-services/{CANARY}", f"{VIEW}/", f"/cds-services/a/b/{CANARY}"])
 def test_an_unknown_address_is_404(client: httpx.Client, body: dict[str, Any], path: str) -> None:
     assert "GET /cds-services" in _refused(client.post(path, json=body), 404, "not-found")
 

@@ -114,9 +114,7 @@ def test_a_length_over_the_limit_is_refused_before_the_body_is_asked_for(small: 
 
 def test_a_length_shorter_than_the_body_never_joins_the_rest_to_it(small: str, body: dict[str, Any]) -> None:
     content = json.dumps(body).encode()
-    status, answer = _raw(
-        small, f"Content-Type: application/json\r\nContent-Length: {len(content) - 5}", content
-    )
+    status, answer = _raw(small, f"Content-Type: application/json\r\nContent-Length: {len(content) - 5}", content)
     assert status == 400
     assert b'"cards"' not in answer
 

@@ -150,10 +150,7 @@ def test_two_workers_serve_the_settings_of_their_parent() -> None:
     port = _free_port()
     with _process(port=port, workers=2, fixed_now="2026-11-22T12:00:00Z") as process:
         _wait(port, process)
-        clocks = {
-            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json()["fixedNow"]
-            for _ in range(20)
-        }
+        clocks = {httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json()["fixedNow"] for _ in range(20)}
     assert clocks == {"2026-11-22T12:00:00+00:00"}
 
 

@@ -82,9 +82,7 @@ def test_two_wrong_settings_are_two_lines(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_misspelt_variable_is_refused_with_the_name_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRENATAL_CDS_TIMEZONE", "Asia/Shanghai")
-    with pytest.raises(
-        SettingsError, match=r"PRENATAL_CDS_TIMEZONE: .*did you mean PRENATAL_CDS_TIME_ZONE\?"
-    ):
+    with pytest.raises(SettingsError, match=r"PRENATAL_CDS_TIMEZONE: .*did you mean PRENATAL_CDS_TIME_ZONE\?"):
         load_settings()
 
 
@@ -102,9 +100,7 @@ def test_a_misspelt_argument_is_refused() -> None:
         ("20261122", "UTC", datetime(2026, 11, 22, tzinfo=UTC)),
     ],
 )
-def test_a_stopped_clock_without_offset_is_local_time_of_the_site(
-    text: str, zone: str, instant: datetime
-) -> None:
+def test_a_stopped_clock_without_offset_is_local_time_of_the_site(text: str, zone: str, instant: datetime) -> None:
     assert load_settings({"fixed_now": text, "time_zone": zone}).now() == instant
 
 
