@@ -14,6 +14,7 @@ from cds.knowledge.model import FactKey, KnowledgeBase
 _PATIENT = "patient={{context.patientId}}"
 _PREGNANCY_CONCEPTS = (
     "pregnancy-status",
+    "pregnancy",
     "pregnancy-condition",
     "pregnancy-end",
     "expected-delivery-date-by-ovulation",

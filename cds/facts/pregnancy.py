@@ -13,7 +13,7 @@ from datetime import date, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
-from cds.facts.coding import by_code, codings, says, texts
+from cds.facts.coding import by_code, says, texts
 from cds.facts.conditions import clinical_state, is_trusted, onset, performed
 from cds.facts.dates import Moment, moment, whole_years
 from cds.facts.model import Fact, absent, known, unknown
@@ -39,8 +39,9 @@ _EARLY_ULTRASOUND = (1, "early ultrasound")
 _GESTATIONAL_AGE, _LAST_PERIOD = 4, 5
 
 # Diagnoses that are the pregnancy itself: when one of them is over, so is the pregnancy. The end of a vomiting, of a
-# gestational oedema or of "12 weeks gestation" is not. Normal pregnancy (72892002) comes from the site's codes.
-_PREGNANCY_ITSELF = ("77386006", "72892002", "16356006", "65147003", "64254006", "Z33.1", "Z34.", "O30.")
+# gestational oedema or of "12 weeks gestation" is not.
+_ITSELF = frozenset({"pregnancy", "multiple-pregnancy"})
+_WHILE_PREGNANT = _ITSELF | {"pregnancy-condition"}
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,10 @@ def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence
     """LOINC 82810-3, and pregnancy recorded as a finding; older than the look-back it proves nothing."""
     lookback = base.number("pregnancy-status-lookback")
     today = evidence.today
-    concepts = frozenset({"pregnancy-status", "pregnancy-condition"})
+    concepts = frozenset({"pregnancy-status", "pregnancy", "pregnancy-condition"})
     for seen in _usable(base, record, evidence, concepts, "a pregnancy status", zone):
         answer = _status_answer(base, seen)
-        explicit = seen.match.concept == "pregnancy-status" or _is_pregnancy_itself(seen.holder.code)
+        explicit = seen.match.concept == "pregnancy-status" or _is_pregnancy_itself(base, seen.holder.code)
         if answer is None:
             if explicit:
                 evidence.doubts.append(f"a pregnancy status has no answer that is understood ({seen.name})")
@@ -187,19 +188,19 @@ def _status_answer(base: KnowledgeBase, seen: Seen) -> bool | None:
     if holder.valueBoolean is not None:
         return bool(holder.valueBoolean)
     named = {m.concept for m in by_code(base, holder.valueCodeableConcept)}
-    positive = bool(named & {"pregnant-value", "pregnancy-condition"})
+    positive = bool(named & {"pregnant-value", *_WHILE_PREGNANT})
     negative = "not-pregnant-value" in named
     return None if positive == negative else positive
 
 
-def _is_pregnancy_itself(concept: Any) -> bool:
-    return any(code.startswith(_PREGNANCY_ITSELF) for _, code, _ in codings(concept))
+def _is_pregnancy_itself(base: KnowledgeBase, concept: Any) -> bool:
+    return any(match.concept in _ITSELF for match in by_code(base, concept))
 
 
 def _pregnancy_conditions(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
     for resource in record.of("Condition"):
         named = {match.concept for match in by_code(base, resource.raw.get("code"))}
-        if named & {"pregnancy-condition", "multiple-pregnancy"}:
+        if named & _WHILE_PREGNANT:
             _pregnancy_condition(base, resource, evidence, zone)
 
 
@@ -216,10 +217,10 @@ def _pregnancy_condition(base: KnowledgeBase, resource: Resource, evidence: Evid
         getattr(model, f"abatement{kind}") is not None for kind in ("Age", "Range", "String")
     )
     if abated is not None and abated.first <= today:
-        if _is_pregnancy_itself(model.code):
+        if _is_pregnancy_itself(base, model.code):
             evidence.ends.append(End(min(abated.last, today), "pregnancy ended", name))
     elif undated_end:
-        if _is_pregnancy_itself(model.code) and recorded is not None and recorded.first <= today:
+        if _is_pregnancy_itself(base, model.code) and recorded is not None and recorded.first <= today:
             evidence.ends.append(End(min(recorded.last, today), "pregnancy no longer active", name, dated=False))
     elif recorded is None:
         evidence.hint(f"a pregnancy diagnosis has no date ({name})", None)

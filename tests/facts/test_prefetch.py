@@ -74,6 +74,7 @@ def test_pregnancy_is_asked_for_by_status_findings_dates_and_its_end() -> None:
         "gestational-age",
         "last-menstrual-period",
         "pregnancy-end",
+        "pregnancy",
         "pregnancy-condition",
     ):
         observable = {f"{c.system}|{c.code}" for c in base.concepts[name].codes if "icd-10" not in c.system}

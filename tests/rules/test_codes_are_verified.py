@@ -42,7 +42,7 @@ TWINS_AND_MORE = {
 # family, the concepts that share codes, the codes; each with its reason.
 SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
     # SNOMED CT has one code for the answer and for the condition; the element of the record tells them apart.
-    ("pregnancy", frozenset({"pregnant-value", "pregnancy-condition"})): {("sct", "77386006")},
+    ("pregnancy", frozenset({"pregnant-value", "pregnancy"})): {("sct", "77386006")},
     # Who carries twins is pregnant.
     ("pregnancy", frozenset({"multiple-pregnancy", "pregnancy-condition"})): TWINS_AND_MORE,
     # Oedema without a place is general oedema; with a leg as body site it is also a leg sign.
