@@ -119,7 +119,12 @@ def denies(text: str, phrases: tuple[str, ...], void: tuple[str, ...] = ()) -> b
     return _stated(text, phrases, void) is False
 
 
-@lru_cache(maxsize=8192)
+def names(text: str, phrases: tuple[str, ...]) -> bool:
+    """Whether ``text`` names one of the phrases at all, stated or denied."""
+    pattern = _any_of(phrases)
+    return pattern is not None and pattern.search(text[:_LONGEST_TEXT].lower()) is not None
+
+
 def _stated(text: str, phrases: tuple[str, ...], void: tuple[str, ...]) -> bool | None:
     """True for a statement, False for a denial; None when nothing is named or it cannot be told which."""
     pattern = _any_of(phrases)

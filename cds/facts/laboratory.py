@@ -62,7 +62,9 @@ def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone
     rows = [
         _result(base, seen, concept)
         for seen in observations(base, record, frozenset({concept}), zone)
-        if seen.standing not in ("void", "pending") and _is_past(seen.when, today) and not _has_no_value(seen)
+        if seen.standing not in ("void", "pending")
+        and _is_past(seen.when, today)
+        and not (seen.is_missing and quantity(seen.holder) is None)
     ]
     broken = unreadable(base, record, frozenset({concept}), zone)
     rows += [Result(b.name, b.when, None, "", "could not be read") for b in broken if _is_past(b.when, today)]
@@ -71,12 +73,6 @@ def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone
 
 def _is_past(when: Moment | None, today: date) -> bool:
     return when is None or when.first <= today
-
-
-def _has_no_value(seen: Seen) -> bool:
-    """A dataAbsentReason without a value, or a panel whose values stand in components."""
-    is_panel = seen.holder is seen.observation and bool(seen.observation.component)
-    return quantity(seen.holder) is None and (seen.is_missing or is_panel)
 
 
 def _result(base: KnowledgeBase, seen: Seen, concept: str) -> Result:

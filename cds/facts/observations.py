@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Literal
 
-from cds.facts.coding import Match, by_code
+from cds.facts.coding import Match, by_code, texts
 from cds.facts.dates import Moment, moment, order_of
 from cds.facts.record import Record, Resource
 from cds.facts.units import unit_of
@@ -58,7 +58,7 @@ class Seen:
 def observations(base: KnowledgeBase, record: Record, concepts: frozenset[str], zone: tzinfo) -> Iterator[Seen]:
     """Every readable Observation or component whose code is in one of ``concepts``. Only those are validated."""
     for resource in record.of("Observation"):
-        if not _mentions(base, resource.raw, concepts):
+        if concepts.isdisjoint(glance(base, resource).asked):
             continue
         model = resource.read.model
         if model is None:
@@ -87,25 +87,47 @@ def unreadable(base: KnowledgeBase, record: Record, concepts: frozenset[str], zo
     """Observations of interest that could not be read at all, except those that their status takes back."""
     for resource in record.of("Observation"):
         raw = resource.raw
-        if (
-            not _mentions(base, raw, concepts)
-            or standing(raw.get("status")) == "void"
-            or resource.read.model is not None
-        ):
+        if concepts.isdisjoint(glance(base, resource).asked) or standing(raw.get("status")) == "void":
+            continue
+        if resource.read.model is not None:
             continue
         days = (moment(raw.get(name), zone) for name in ("effectiveDateTime", "effectiveInstant", "issued"))
         yield Broken(resource.name, next((day for day in days if day is not None), None))
 
 
-def raw_holders(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The raw Observation and its components."""
+@dataclass(frozen=True)
+class Glance:
+    """What the raw Observation and its components are about, before anything is validated.
+
+    ``asked`` are the concepts of their codes, ``answered`` those of their coded values, ``spoken`` the texts where no
+    code is known.
+    """
+
+    asked: frozenset[str]
+    answered: frozenset[str]
+    spoken: tuple[str, ...]
+
+
+def glance(base: KnowledgeBase, resource: Resource) -> Glance:
+    """A cheap look, taken once for each resource."""
+    found = resource.memo.get("glance")
+    if not isinstance(found, Glance):
+        found = resource.memo["glance"] = _glance(base, resource.raw)
+    return found
+
+
+def _glance(base: KnowledgeBase, raw: dict[str, Any]) -> Glance:
     components = raw.get("component")
-    yield raw
-    yield from (c for c in (components if isinstance(components, list) else ()) if isinstance(c, dict))
-
-
-def _mentions(base: KnowledgeBase, raw: dict[str, Any], concepts: frozenset[str]) -> bool:
-    return any(match.concept in concepts for holder in raw_holders(raw) for match in by_code(base, holder.get("code")))
+    holders = [raw, *(c for c in (components if isinstance(components, list) else ()) if isinstance(c, dict))]
+    named: dict[str, set[str]] = {"code": set(), "valueCodeableConcept": set()}
+    spoken = [holder["valueString"] for holder in holders if isinstance(holder.get("valueString"), str)]
+    for holder in holders:
+        for element, concepts in named.items():
+            matches = by_code(base, holder.get(element))
+            concepts.update(match.concept for match in matches)
+            if not matches:
+                spoken.extend(texts(holder.get(element)))
+    return Glance(frozenset(named["code"]), frozenset(named["valueCodeableConcept"]), tuple(dict.fromkeys(spoken)))
 
 
 def effective(model: Any, zone: tzinfo) -> Moment | None:

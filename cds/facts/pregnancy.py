@@ -385,25 +385,20 @@ def _never_pregnant(patient: Any) -> str:
 
 
 def _standing_datings(base: KnowledgeBase, evidence: Evidence) -> list[Dating]:
-    """Datings, best first, that show a pregnancy: not ended, not denied since, not passed by more than the limit.
+    """Datings, best first, that show a pregnancy: not ended, and not passed by more than the limit.
 
     A last period shows none: it is asked of every woman.
     """
-    denied = max((s.since for s in evidence.signs if not s.positive), default=date.min)
     limit = TERM + base.number("due-date-passed")
-    return [
-        d
-        for d in evidence.sorted_datings(evidence.last_end)
-        if d.rank != _LAST_PERIOD
-        and d.days <= limit
-        and (evidence.today - timedelta(days=d.days) > denied or d.recorded > denied)
-    ]
+    rows = evidence.sorted_datings(evidence.last_end)
+    return [d for d in rows if d.rank != _LAST_PERIOD and d.days <= limit]
 
 
 def _standing_signs(evidence: Evidence, datings: list[Dating]) -> list[Sign]:
-    """Signs that no later end has overtaken; a "not pregnant" gives way to evidence for pregnancy recorded after it."""
+    """Signs that no later end has overtaken; a "not pregnant" gives way to a pregnancy recorded or begun after it."""
     signs = [s for s in evidence.signs if s.since > evidence.last_end]
-    newest = max((*(s.since for s in signs if s.positive), *(d.recorded for d in datings)), default=date.min)
+    dated = [max(d.recorded, evidence.today - timedelta(days=d.days)) for d in datings]
+    newest = max((*(s.since for s in signs if s.positive), *dated), default=date.min)
     return [s for s in signs if s.positive or s.since >= newest]
 
 

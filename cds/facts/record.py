@@ -77,6 +77,8 @@ class Resource:
     name: str
     draft: bool = False
     selected: bool = False
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What readers worked out about this resource; it lives as long as the request."""
 
     @cached_property
     def read(self) -> Read:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import date, tzinfo
 from typing import Any
 
-from cds.facts.coding import Match, Site, by_code, by_text, codings, denies, one_side, site_of, texts
+from cds.facts.coding import Match, Site, by_code, by_text, codings, denies, names, one_side, site_of, texts
 from cds.facts.conditions import clinical_state, is_trusted, means, onset
 from cds.facts.dates import Moment, age_in_days, moment
 from cds.facts.model import Fact, known, unknown
-from cds.facts.observations import effective, raw_holders, standing
+from cds.facts.observations import effective, glance, standing
 from cds.facts.record import Record, Resource
 from cds.knowledge.model import Code, Concept, FactKey, KnowledgeBase
 
@@ -96,7 +96,7 @@ def _unanswered(rows: Iterable[Report], today: date) -> Iterator[str]:
 def _not_final(base: KnowledgeBase, record: Record, target: Concept) -> Iterator[str]:
     for resource in record.of("Observation"):
         state = standing(resource.raw.get("status"))
-        if state == "void" or not _may_mean(base, resource.raw, target):
+        if state == "void" or not _may_mean(base, resource, target):
             continue
         if state != "usable":
             yield f"a record is not final ({resource.name})"
@@ -158,7 +158,7 @@ def _names(rows: list[Report]) -> tuple[str, ...]:
 
 def _from_observations(base: KnowledgeBase, record: Record, target: Concept, zone: tzinfo) -> Iterator[Report]:
     for resource in record.of("Observation"):
-        if standing(resource.raw.get("status")) != "usable" or not _may_mean(base, resource.raw, target):
+        if standing(resource.raw.get("status")) != "usable" or not _may_mean(base, resource, target):
             continue
         model = resource.read.model
         if model is None:
@@ -171,19 +171,12 @@ def _from_observations(base: KnowledgeBase, record: Record, target: Concept, zon
                     yield report
 
 
-def _may_mean(base: KnowledgeBase, raw: dict[str, Any], target: Concept) -> bool:
-    """Cheap look at the raw JSON before anything is validated."""
-    for holder in raw_holders(raw):
-        spoken = [holder["valueString"]] if isinstance(holder.get("valueString"), str) else []
-        for field in ("code", "valueCodeableConcept"):
-            coded = by_code(base, holder.get(field))
-            if any(match.concept == target.id for match in coded):
-                return True
-            if not coded:
-                spoken.extend(texts(holder.get(field)))
-        if by_text([target], spoken) or _is_denied(target, spoken):
-            return True
-    return False
+def _may_mean(base: KnowledgeBase, resource: Resource, target: Concept) -> bool:
+    """Cheap look before anything is validated."""
+    seen = glance(base, resource)
+    return (
+        target.id in seen.asked or target.id in seen.answered or any(names(text, target.text) for text in seen.spoken)
+    )
 
 
 def _is_denied(target: Concept, spoken: Iterable[str]) -> bool:

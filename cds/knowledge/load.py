@@ -263,7 +263,7 @@ class _Loader:
         concepts: dict[str, Concept] = {}
         salts: list[SaltShare] = []
         for path in sorted((self.root / "valuesets").glob("*.yaml")):
-            if path.stem in ("systems", "units"):
+            if path.stem == "systems":
                 continue
             for name, item in self.reader.file(path, self.root).items():
                 if path.stem == "salts":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cds.facts import Fact
-from cds.facts.laboratory import newest_value
+from cds.facts.laboratory import newest_value, unadjusted_calcium
 from tests.facts.charts import (
     LOINC,
     NOW,
@@ -328,6 +328,7 @@ def test_the_newest_calcium_decides_so_that_no_old_normal_value_hides_a_new_high
     old = result(2.3, code=CORRECTED, id="old", days=20)
     assert adjusted(result(2.9), old).state == "absent"
     assert adjusted(result(9.9), old).state == "unknown"
+    assert adjusted(result(9.9, code=CORRECTED), result(2.3, days=9), albumin(days=9)).state == "unknown"
     assert value_of(adjusted(result(2.9), albumin(40), old)) == Decimal("2.90")
     assert value_of(adjusted(old, result(2.9, days=25), albumin(days=25))) == Decimal("2.3")
 
@@ -336,8 +337,6 @@ def test_the_newest_calcium_decides_so_that_no_old_normal_value_hides_a_new_high
 
 
 def unadjusted(*resources: Json) -> Fact:
-    from cds.facts.laboratory import unadjusted_calcium
-
     assert NOW.tzinfo is not None
     return unadjusted_calcium(knowledge(), taken(*resources)[1], TODAY, NOW.tzinfo)
 

@@ -14,6 +14,7 @@ from tests.facts.charts import (
     Json,
     concept,
     days_ago,
+    draft,
     fact_of,
     observation,
     prescription,
@@ -92,8 +93,6 @@ def test_a_product_that_is_supplement_and_antacid_counts_once() -> None:
 
 
 def test_a_draft_is_not_eaten() -> None:
-    from tests.facts.charts import draft
-
     assert value_of(intake(eaten(), drafts=[draft("Calcium carbonate 1250 mg")])) == Decimal(600)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from cds.facts import Fact
+from cds.facts import Fact, take_census
 from tests.facts.charts import (
+    ANNA,
     ATC,
+    NOW,
     RXNORM,
     UCUM,
     Json,
@@ -18,6 +20,8 @@ from tests.facts.charts import (
     draft,
     fact_of,
     facts_of,
+    knowledge,
+    prefetch_of,
     prescription,
     quantity,
     resource,
@@ -87,9 +91,6 @@ def test_a_draft_not_to_give_it_is_no_order() -> None:
 
 
 def test_drafts_that_could_not_be_read_leave_orders_unknown() -> None:
-    from cds.facts import take_census
-    from tests.facts.charts import ANNA, NOW, knowledge, prefetch_of
-
     for entries in ({"resource": draft("Calcium 600 mg")}, [{"fullUrl": "x"}]):
         census, _ = take_census(knowledge(), "order-sign", ANNA, prefetch_of(), {"entry": entries}, None, NOW)
         assert census.facts[("order", "calcium-supplement")].state == "unknown"

@@ -42,8 +42,8 @@ def diagnosis(code: str = "Z34.90", days: int = 30, id: str = "dx", system: str 
     return condition(concept(system, code), id, days_ago(days), **more)
 
 
-def due(in_days: int, id: str = "edd", code: str = "11779-6", seen: int = 60) -> Json:
-    return observation(concept(LOINC, code), id, days_ago(seen), valueDateTime=days_ago(-in_days))
+def due(in_days: int, id: str = "edd", code: str = "11779-6", seen: int = 60, **more: Any) -> Json:
+    return observation(concept(LOINC, code), id, days_ago(seen), valueDateTime=days_ago(-in_days), **more)
 
 
 def birth(days: int, id: str = "birth") -> Json:
@@ -154,6 +154,11 @@ def test_an_active_diagnosis_is_stale_after_44_weeks(days: int, expected: bool |
     assert is_pregnant(diagnosis(days=days)) is expected
 
 
+def test_a_diagnosis_and_a_status_of_today_count() -> None:
+    assert is_pregnant(diagnosis(days=0)) is True
+    assert is_pregnant(status(PREGNANT, 0)) is True
+
+
 def test_an_old_onset_makes_a_freshly_typed_diagnosis_stale() -> None:
     assert is_pregnant(diagnosis(days=5, onsetDateTime=days_ago(320))) is None
 
@@ -257,8 +262,9 @@ def test_an_abatement_still_to_come_does_not_end_it_yet() -> None:
     assert is_pregnant(diagnosis(abatementDateTime=days_ago(-30))) is True
 
 
-def test_a_pregnancy_over_without_a_date_leaves_both_pregnancy_and_puerperium_unknown() -> None:
-    census = facts_of(diagnosis(days=100, clinicalStatus=clinical("resolved")))
+@pytest.mark.parametrize("over", [{"clinicalStatus": clinical("resolved")}, {"abatementString": "after the birth"}])
+def test_a_pregnancy_over_without_a_date_leaves_both_pregnancy_and_puerperium_unknown(over: Json) -> None:
+    census = facts_of(diagnosis(days=100, **over))
     assert census.facts[("gestation", "pregnant")].state == "unknown"
     assert census.facts[("gestation", "post-partum")].state == "unknown"
 
@@ -343,9 +349,17 @@ def test_a_status_outweighs_a_diagnosis_and_a_due_date_of_before() -> None:
     assert is_pregnant(status(NOT_PREGNANT, 5), diagnosis(days=40), due(80)) is False
 
 
-@pytest.mark.parametrize("later", [diagnosis(days=20), due(80, seen=20), due(270, seen=2)])
+@pytest.mark.parametrize(
+    "later", [diagnosis(days=20), due(80, seen=20), due(270, seen=2), due(200, effectiveDateTime=None)]
+)
 def test_a_negative_status_gives_way_to_a_later_pregnancy(later: Json) -> None:
     assert is_pregnant(status(NOT_PREGNANT, 90), later) is True
+
+
+def test_a_complication_seen_on_the_day_of_a_negative_status_does_not_outweigh_it() -> None:
+    vomiting = observation(concept(SNOMED, "90325002"), "vomiting", days_ago(5), valueBoolean=True)
+    assert is_pregnant(vomiting) is True
+    assert is_pregnant(vomiting, status(NOT_PREGNANT, 5)) is False
 
 
 def test_a_pregnancy_status_under_a_positive_code_with_no_as_value_is_a_no() -> None:

@@ -325,3 +325,21 @@ def test_a_symptom_known_to_the_month_shows_the_month() -> None:
     fact = cramps(observation(CRAMPS, day="2026-11"))
     assert (fact.day, fact.shown) == (None, "reported (2026-11)")
     assert "age" not in fact.attributes
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [({"valueBoolean": True}, True), ({"valueBoolean": False}, False), ({"valueString": "no"}, False)],
+)
+def test_a_question_in_words_is_answered_like_a_coded_one_but_stays_text(value: Json, expected: bool) -> None:
+    fact = cramps(observation({"text": "Leg cramps?"}, **value))
+    assert answer(fact) is expected
+    assert fact.attributes.get("coded") is (False if expected else None)
+
+
+def test_the_card_names_side_and_finding_and_that_it_is_text() -> None:
+    calf = {**SWELLING, "text": "Swollen calf"}
+    assert swelling(observation(calf, bodySite=LEFT)).shown == "left, Swollen calf"
+    assert swelling(observation(SWELLING, valueString="unilateral")).shown == "one side"
+    assert swelling(said("swollen leg")).shown == "swollen leg, from free text"
+    assert swelling(observation(SWELLING, valueBoolean=False)).shown == "denied"
