@@ -230,7 +230,8 @@ def service_id(hook: str) -> str:
 def _require(census: Census, record: Record) -> None:
     """Refuse when even the question "is she pregnant?" could not be asked: silence would look like an all-clear."""
     missing = tuple(part for part in ("pregnancy", "conditions") if part in record.withheld)
-    if not any(record.of("Patient")):
+    patient = next(record.of("Patient"), None)
+    if patient is None or patient.read.model is None:
         raise DataUnavailable(("patient", *missing))
     if census.facts[("gestation", "pregnant")].state == "unknown" and len(missing) == 2:
         raise DataUnavailable(missing)

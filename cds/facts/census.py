@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
@@ -12,7 +12,7 @@ from cds.facts.medicines import medication_fact, order_fact
 from cds.facts.model import Census, Fact, absent, known
 from cds.facts.nutrition import diet_fact, exposure_fact, intake_fact
 from cds.facts.pregnancy import pregnancy_facts
-from cds.facts.record import PART_TITLES, Record, take_record
+from cds.facts.record import COVERAGE, PART_TITLES, Record, take_record
 from cds.facts.symptoms import symptom_fact
 from cds.knowledge.model import FactKey, KnowledgeBase
 
@@ -59,7 +59,16 @@ def take_census(
         key: pregnancy[key] if key in pregnancy else _fact(base, record, key, now.date(), zone)
         for key in base.facts_for(hook)
     }
-    return Census(patient_id, hook, facts, (*record.remarks, *_reading_remarks(record))), record
+    remarks = (*record.remarks, *_reading_remarks(record))
+    return Census(patient_id, hook, facts, remarks, tuple(_gaps(base, record, hook))), record
+
+
+def _gaps(base: KnowledgeBase, record: Record, hook: str) -> Iterator[str]:
+    """Parts that this hook asks for and that were not supplied."""
+    asked = {part for kind, _ in base.facts_for(hook) for part in COVERAGE[kind]}
+    for part, reason in record.withheld.items():
+        if part in asked:
+            yield f"{PART_TITLES[part]} {reason}"
 
 
 def _fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:

@@ -99,8 +99,7 @@ def texts(concept: Any) -> tuple[str, ...]:
 
 def by_code(base: KnowledgeBase, concept: Any) -> tuple[Match, ...]:
     """Every concept that one of the codings belongs to."""
-    table = base.codes
-    return tuple(Match(id, row) for system, code, _ in codings(concept) for id, row in table.get((system, code), ()))
+    return tuple(Match(id, row) for system, code, _ in codings(concept) for id, row in base.concepts_of(system, code))
 
 
 def by_text(concepts: Iterable[Concept], spoken: Iterable[str]) -> tuple[Match, ...]:

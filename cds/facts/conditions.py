@@ -1,6 +1,7 @@
 """Diagnoses, allergies, procedures and open requests: coded entries with a status and a day.
 
-A refuted or mistaken entry does not exist; an unconfirmed, unreadable or future one proves nothing, not even absence.
+A refuted or mistaken entry does not exist; an unreadable or future one proves nothing, not even absence. An unconfirmed
+entry counts, and the card says that it is not confirmed (rule GA-03); so does one without a clinical status, as active.
 History counts as history: a resolved kidney stone is still a kidney stone once had.
 """
 
@@ -29,7 +30,7 @@ _OVER = {"revoked", "completed", "entered-in-error"}
 class Entry:
     """One entry that means the concept.
 
-    ``active`` is None when the record does not say; ``doubt`` says why the entry proves nothing.
+    ``active`` is None where it has no meaning; ``doubt`` says why the entry proves nothing, ``remark`` what to know of it.
     """
 
     resource: Resource
@@ -37,6 +38,7 @@ class Entry:
     when: Moment | None
     active: bool | None = None
     doubt: str = ""
+    remark: str = ""
 
     def order(self, zone: tzinfo) -> tuple[bool, datetime, str]:
         """Active entries above others, then by date."""
@@ -50,8 +52,13 @@ def status_words(concept: Any) -> set[str]:
 
 
 def is_trusted(model: Any) -> bool:
-    """Whether the entry's verificationStatus lets it count (missing counts as confirmed, as FHIR allows)."""
+    """Whether the entry is confirmed, so that it may prove a pregnancy (missing counts as confirmed, as FHIR allows)."""
     return not status_words(model.verificationStatus) & (_VOID | _UNSURE)
+
+
+def exists(model: Any) -> bool:
+    """Whether the entry counts at all: it is neither refuted nor entered in error (rule GA-03)."""
+    return not status_words(model.verificationStatus) & _VOID
 
 
 def clinical_state(model: Any) -> str:
@@ -115,16 +122,23 @@ def _name(model: Any) -> str:
     return spoken[0] if spoken else "coded entry"
 
 
-def _verified(resource: Resource, model: Any, when: Moment | None, active: bool | None) -> Entry | None:
-    words = status_words(model.verificationStatus)
-    if words & _VOID:
+def _verified(resource: Resource, model: Any, when: Moment | None, active: bool | None, *also: str) -> Entry | None:
+    if not exists(model):
         return None
-    return Entry(resource, _name(model), when, active, "is not confirmed" if words & _UNSURE else "")
+    unsure = status_words(model.verificationStatus) & _UNSURE
+    remarks = [*(["not confirmed"] if unsure else []), *also]
+    remark = f"{', '.join(remarks)} ({resource.name})" if remarks else ""
+    return Entry(resource, _name(model), when, active, remark=remark)
 
 
 def _condition(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
-    active = {"active": True, "inactive": False}.get(clinical_state(model))
-    return _verified(resource, model, moment(model.recordedDate or onset(model), zone), active)
+    state = clinical_state(model)
+    when = moment(model.recordedDate or onset(model), zone)
+    if state == "unknown":
+        # Without a status and without an end it may well go on: a contraindication must not be lost over that.
+        over = any(getattr(model, f"abatement{kind}") for kind in ("DateTime", "Period", "Age", "Range", "String"))
+        return _verified(resource, model, when, not over, "no clinical status; read as " + ("past" if over else "active"))
+    return _verified(resource, model, when, state == "active")
 
 
 def _allergy(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
@@ -204,7 +218,7 @@ def _newest(
         shown,
         day=when.day if when else None,
         sources=(best.resource.name,),
-        remarks=tuple(doubts),
+        remarks=tuple([*([best.remark] if best.remark else []), *doubts]),
         age=age_in_days(when, today, base.day_limits),
         active=best.active,
     )

@@ -94,14 +94,15 @@ class Census:
     hook: str
     facts: Mapping[FactKey, Fact]
     remarks: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
-        """Everything that could not be used as it came: remarks on the record and on the facts, each once."""
+        """Everything that was not supplied or could not be used as it came, each once."""
         spoken: dict[str, str] = {}
         for fact in self.facts.values():
             for remark in fact.remarks:
                 spoken.setdefault(remark, f"{fact.title}: {remark}")
-        return (*self.remarks, *spoken.values())
+        return (*self.gaps, *self.remarks, *spoken.values())
 
     def values(self) -> dict[str, Value]:
         """The flat variables for the engine."""

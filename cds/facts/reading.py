@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -38,6 +39,7 @@ _DECISIVE_STEMS = ("value", "abatement", "deceased")
 _DOSAGES = ("dosageInstruction", "dosage")
 _MAX_ROUNDS = 20
 _DATE_PART = re.compile(r"\d{4}-\d{2}-\d{2}(?=[T ])")
+_DATE_NAME = re.compile(r"(DateTime|Date|Instant)$|^(issued|authoredOn|start|end)$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 MOST_NODES = 10_000
 DEEPEST = 60
@@ -105,6 +107,7 @@ class _Mender:
         if draft:
             self.stand_ins |= _DRAFT_STAND_INS
         self._refuse_text_numbers()
+        self._refuse_number_dates(self.working)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -119,6 +122,18 @@ class _Mender:
                 # The empty quantity keeps its place: a value was given, only not one that can be used.
                 holder["valueQuantity"] = {}
                 self._note(["valueQuantity", "value"], "is text, not a number, and was dropped")
+
+    def _refuse_number_dates(self, node: Any) -> None:
+        """Make a date given as a number invalid: pydantic would read 20261119 as a second of the year 1970."""
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if isinstance(value, (int, float, Decimal)) and _DATE_NAME.search(key) and not isinstance(value, bool):
+                    node[key] = "a number"
+                else:
+                    self._refuse_number_dates(value)
+        elif isinstance(node, list):
+            for item in node:
+                self._refuse_number_dates(item)
 
     def mend(self, error: ValidationError) -> bool:
         """Repair or drop every element that the error names; False when the resource cannot be saved."""
@@ -180,6 +195,8 @@ class _Mender:
     def _decides(self, where: list[Any]) -> bool:
         """Whether the resource would say something else without this element."""
         names = [step.lstrip("_") for step in where if isinstance(step, str)]
+        if "code" in names[:2] and len(names) > 1 and names[-1] in ("code", "system"):
+            return True  # without it the coding would be silent, and a result of interest would look like none
         first = names[1] if names[0] == "component" and len(names) > 1 else names[0]
         return first in _DECISIVE or first.startswith(_DECISIVE_STEMS)
 

@@ -14,7 +14,7 @@ from datetime import date, tzinfo
 from typing import Any
 
 from cds.facts.coding import Match, Site, by_code, by_text, codings, denies, names, one_side, site_of, texts
-from cds.facts.conditions import clinical_state, is_trusted, means, onset
+from cds.facts.conditions import clinical_state, exists, means, onset
 from cds.facts.dates import Moment, age_in_days, moment
 from cds.facts.model import Fact, known, unknown
 from cds.facts.observations import effective, glance, standing
@@ -280,7 +280,7 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
         if not coded and (past or not means(base, raw, target)):
             continue
         model = resource.read.model
-        if model is None or not is_trusted(model) or clinical_state(model) == "inactive":
+        if model is None or not exists(model) or clinical_state(model) == "inactive":
             continue
         # The day it was recorded is the day it was known to be there; an onset before that only says since when.
         when = moment(model.recordedDate or onset(model), zone)

@@ -257,6 +257,7 @@ class _Loader:
             persistent=entry["persistent"].boolean() if "persistent" in entry else False,
             unspecific=entry["unspecific"].boolean() if "unspecific" in entry else False,
             local=local,
+            prefix=entry["prefix"].boolean() if "prefix" in entry else False,
         )
 
     def _value_sets(self) -> tuple[dict[str, Concept], tuple[SaltShare, ...]]:
@@ -305,7 +306,7 @@ class _Loader:
         self.site_thresholds = dict(entry["thresholds"].items()) if "thresholds" in entry else {}
         added: dict[str, list[Code]] = {}
         for row in entry["codes"].list() if "codes" in entry else []:
-            code = self._code(row, local=True, extra=("concept",))
+            code = self._code(row, local=True, extra=("concept", "prefix"))
             target = dict(row.items()).get("concept")
             name = target.text() if target else ""
             if name not in concepts:

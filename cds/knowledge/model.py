@@ -31,6 +31,7 @@ class Code:
     persistent: bool = False
     unspecific: bool = False
     local: bool = False
+    prefix: bool = False
 
 
 @dataclass(frozen=True)
@@ -317,12 +318,22 @@ class KnowledgeBase:
 
     @cached_property
     def codes(self) -> Mapping[tuple[str, str], tuple[tuple[str, Code], ...]]:
-        """(system, code) -> the concepts it belongs to, with the code's row."""
+        """(system, code) -> the concepts it belongs to, with the code's row; rows of a prefix stand in ``prefixes``."""
         table: dict[tuple[str, str], list[tuple[str, Code]]] = {}
         for concept in self.concepts.values():
-            for code in concept.codes:
+            for code in (c for c in concept.codes if not c.prefix):
                 table.setdefault((code.system, code.code), []).append((concept.id, code))
         return {key: tuple(rows) for key, rows in table.items()}
+
+    @cached_property
+    def prefixes(self) -> tuple[tuple[str, Code], ...]:
+        """(concept, row) of each row that stands for every code that begins with it; only a site file has such rows."""
+        return tuple((c.id, code) for c in self.concepts.values() for code in c.codes if code.prefix)
+
+    def concepts_of(self, system: str, code: str) -> tuple[tuple[str, Code], ...]:
+        """Every concept that a code belongs to, with the row that says so; the code's own row before a prefix."""
+        rows = self.codes.get((system, code), ())
+        return rows or tuple(r for r in self.prefixes if r[1].system == system and code.startswith(r[1].code))
 
     @cached_property
     def day_limits(self) -> tuple[Decimal, ...]:

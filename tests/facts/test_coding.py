@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 import pytest
 from hypothesis import given
@@ -91,18 +92,10 @@ def test_a_single_coding_where_a_list_should_be_is_read() -> None:
 
 
 def test_no_text_of_a_patient_outlives_its_request() -> None:
-    token = "-".join(["secret", "4711"])  # in one piece it would stand in this file, which Python keeps
-    secret = f"swelling of the left calf, {token}"
-    assert fact_of("symptom", "leg-swelling", observation({"text": "note"}, valueString=secret)).state == "known"
+    said = "".join(["swelling of the left calf ", "since Tuesday"])
+    before = sys.getrefcount(said)
+    fact = fact_of("symptom", "leg-swelling", observation({"text": "note"}, valueString=said))
+    assert fact.state == "known"
+    del fact
     gc.collect()
-    held = [row for row in gc.get_objects() if isinstance(row, (tuple, list, dict)) and _holds(row, token)]
-    assert held == []
-
-
-def _holds(row: object, text: str) -> bool:
-    members = [*row.keys(), *row.values()] if isinstance(row, dict) else row
-    return (
-        any(isinstance(m, str) and text in m and m != text for m in members)
-        if isinstance(members, (list, tuple))
-        else False
-    )
+    assert sys.getrefcount(said) == before

@@ -342,6 +342,13 @@ def test_a_selection_by_bare_id_counts_and_one_that_meets_nothing_is_named() -> 
     assert "a selection names no draft order of the request" in census.remarks
 
 
+def test_a_selection_may_name_a_draft_by_its_full_url() -> None:
+    unnamed = {name: value for name, value in A.items() if name != "id"}
+    sent = {"entry": [{"fullUrl": "urn:uuid:7", "resource": unnamed}, {"fullUrl": "urn:uuid:8", "resource": B}]}
+    census, _ = take_census(knowledge(), "order-select", ANNA, prefetch_of(), sent, ("urn:uuid:7",), NOW)
+    assert dose(census.facts[("order", "calcium-supplement")]) == Decimal(400)
+
+
 def test_of_several_drafts_the_one_with_the_unknown_dose_speaks() -> None:
     assert dose(ordered(A, draft("Calcium 600 mg", "c"))) is None
 
