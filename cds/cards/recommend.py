@@ -16,6 +16,7 @@ from cds.facts.model import Census, Fact
 from cds.knowledge.lint import suppressed_by
 from cds.knowledge.model import (
     Activity,
+    AnyOf,
     CardText,
     Clause,
     FactKey,
@@ -192,7 +193,9 @@ def _part(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, var
         facts.extend(_facts_behind(census, outcome, f"variant:{rule.id}:{number}"))
         clauses.extend(variant.when)
     unchecked = tuple(c for n, c in enumerate(rule.unless) if outcome.is_true(f"unchecked:{rule.id}:{n}"))
-    keys = dict.fromkeys(_keys(base, (*rule.when, *unchecked)))
+    # What another alternative of an `any` would have needed is not missing: this rule holds without it.
+    needed = [clause for clause in rule.when if not isinstance(clause, AnyOf)]
+    keys = dict.fromkeys(_keys(base, (*needed, *unchecked)))
     missing = tuple(census.facts[key] for key in keys if key in census.facts and census.facts[key].state == "unknown")
     return Part(
         rule, variant, _unique(facts), missing, unchecked, tuple(branches), _thresholds(base, (*clauses, *rule.unless))
@@ -221,7 +224,8 @@ def _keys(base: KnowledgeBase, clauses: Iterable[Clause], seen: frozenset[str] =
         elif condition.kind == "finding" and condition.concept not in seen:
             for rule in base.rules:
                 if rule.concludes == condition.concept:
-                    yield from _keys(base, rule.when, seen | {condition.concept})
+                    inner = [clause for clause in rule.when if not isinstance(clause, AnyOf)]
+                    yield from _keys(base, inner, seen | {condition.concept})
 
 
 def _thresholds(

@@ -67,7 +67,8 @@ def _detail(base: KnowledgeBase, census: Census, recommendation: Recommendation,
     advice = " ".join(fill(part.text, {**words, **escaped}) for part in recommendation.detail)
     blocks = [advice, *_redundant_lines(recommendation)]
     blocks.append(_list("Based on", (fact.line for fact in _based_on(census, recommendation))))
-    blocks.append(_list("Not available", (fact.line for fact in _missing(census, recommendation))))
+    missing = (fact.line for fact in _missing(census, recommendation))
+    blocks.append(_list("Not available", (*missing, *census.gaps)))
     blocks.append(_list("Could not be checked", _unchecked(base, recommendation)))
     blocks.append(_list("Please note", _remarks(census, recommendation)))
     blocks.append(" ".join(f"When this may be wrong: {p.rule.caution}" for p in recommendation.parts[:1]))

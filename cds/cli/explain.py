@@ -63,7 +63,7 @@ def _text(given: Answer, traces: tuple[RuleTrace, ...]) -> Iterator[Line]:
         yield from _rule(given.knowledge, trace)
         yield ""
     if given.advice.remarks:
-        yield "Could not be read or was not used:"
+        yield "Not supplied or not used:"
         for remark in given.advice.remarks:
             yield from paragraph(remark, 2, first="- ")
         yield ""

@@ -44,7 +44,7 @@ def _answer(given: Answer) -> Iterator[Line]:
         yield "No card: no rule spoke about what was supplied. `prenatal-cds explain` says why."
         yield ""
     if given.advice.remarks:
-        yield "Not used from the request:"
+        yield "Not supplied or not used:"
         for remark in given.advice.remarks:
             yield from paragraph(remark, 2, first="- ")
         yield ""

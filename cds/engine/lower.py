@@ -30,8 +30,8 @@ from cds.engine.expression import (
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
 
-_TEXT = {"side", "level"}
-_NUMBERS = {"value", "age", "dose"}
+_TEXT = {"side", "level", "pregnancy_range"}
+_NUMBERS = {"value", "age", "dose", "single_dose"}
 
 
 def lower(base: KnowledgeBase, hook: str) -> Program:

@@ -3,6 +3,9 @@
 Codes decide. Text is read only where no code of the same family is known, honours negation, and is marked as text: it
 never makes a critical card on its own. The negation is in the manner of NegEx (Chapman 2001): a negating word reaches
 forward to the finding, not backward, so that "swollen left calf with no redness" still says swollen.
+
+A finding is named by a whole phrase ("pedal oedema") or by a sign and a place in any order ("swollen left lower leg",
+"right calf: redness, warmth"): the place named nearest to the sign decides, be it one that the sign does not count for.
 """
 
 from __future__ import annotations
@@ -34,13 +37,15 @@ _PSEUDO = re.compile(
     r"|\bno (?:change|better|improvement|relief|doubt)\b|\bwithout (?:relief|improvement|change)\b"
 )
 _BEFORE = re.compile(
-    r"\b(?:no|not|never|without|denie[sd]|deny|denying|negative for|absence of|free of|rule out|ruled out|excluded?)\b"
+    r"\b(?:no|nil|not|never|without|denie[sd]|deny|denying|negative for|absence of|free of|rule out|ruled out"
+    r"|excluded?)\b"
 )
 _AFTER = re.compile(
     r"\W*(?:(?:is|are|was|were|has|have|been)\s+)*"
     r"(?:(?:no|none|nil|negative)\s*$"
-    r"|(?:absent|denied|resolved|gone|ruled out|excluded|not (?:present|seen|found|noted))\b)"
+    r"|free\b|(?:absent|denied|resolved|gone|ruled out|excluded|not (?:present|seen|found|noted))\b)"
 )
+_NON = re.compile(r"\bnon[- ]?$")
 # Words between a negation and a finding that end the reach of the negation: something new is being said.
 _NEW_STATEMENT = re.compile(
     r"\b(?:with|presents|presenting|reports?|complains|has|have|had|is|are|now|since|then|except"
@@ -105,7 +110,16 @@ def by_code(base: KnowledgeBase, concept: Any) -> tuple[Match, ...]:
 def by_text(concepts: Iterable[Concept], spoken: Iterable[str]) -> tuple[Match, ...]:
     """Every concept that a text names and does not deny."""
     rows = tuple(spoken)
-    return tuple(Match(c.id, None, text) for c in concepts for text in rows if says(text, c.text, c.void))
+    return tuple(Match(c.id, None, text) for c in concepts for text in rows if judged(text, c))
+
+
+def judged(text: str, concept: Concept, *, here: bool = False) -> bool | None:
+    """True when ``text`` states the concept, False when it only denies it, None when it does neither or both may be.
+
+    ``here``: the record says elsewhere (bodySite) that it is about the place, so that a sign needs no place of its own.
+    """
+    lowered = _lowered(text, concept.void)
+    return _verdict([*_phrases(lowered, _any_of(concept.text)), *_signs(lowered, concept, here)])
 
 
 def says(text: str, phrases: tuple[str, ...], void: tuple[str, ...] = ()) -> bool:
@@ -124,30 +138,47 @@ def names(text: str, phrases: tuple[str, ...]) -> bool:
     return pattern is not None and pattern.search(text[:_LONGEST_TEXT].lower()) is not None
 
 
+def states(text: str, pattern: re.Pattern[str]) -> bool:
+    """Whether ``text`` says what the pattern (lower case) matches, not negated, about the patient."""
+    return _verdict(_phrases(_lowered(text, ()), pattern)) is True
+
+
+def clauses(text: str) -> list[str]:
+    """The parts of a text that each say one thing."""
+    return _CLAUSE.split(_lowered(text, ()))
+
+
 def _stated(text: str, phrases: tuple[str, ...], void: tuple[str, ...]) -> bool | None:
     """True for a statement, False for a denial; None when nothing is named or it cannot be told which."""
-    pattern = _any_of(phrases)
-    if pattern is None:
-        return None
+    return _verdict(_phrases(_lowered(text, void), _any_of(phrases)))
+
+
+def _lowered(text: str, void: tuple[str, ...]) -> str:
+    """The text as it is searched. A void phrase is blotted out: "history of seizures; seizure today" says seizure."""
     lowered = text[:_LONGEST_TEXT].lower()
     blot = _any_of(void)
-    if blot is not None:
-        # Only the longer phrase is blotted out: "history of seizures; seizure today" still says seizure.
-        lowered = blot.sub(" ", lowered)
-    answers = [
-        _polarity(clause, hit.start(), hit.end())
-        for clause in _CLAUSE.split(lowered)
-        for hit in pattern.finditer(clause)
-        if not _ANOTHER_PERSON.search(clause)
-    ]
-    if True in answers:
+    return blot.sub(" ", lowered) if blot is not None else lowered
+
+
+def _verdict(answers: Iterable[bool | None]) -> bool | None:
+    found = list(answers)
+    if True in found:
         return True
-    return False if answers and None not in answers else None
+    return False if found and None not in found else None
+
+
+def _phrases(lowered: str, pattern: re.Pattern[str] | None) -> Iterator[bool | None]:
+    """The polarity of each phrase named."""
+    if pattern is None:
+        return
+    for clause in _CLAUSE.split(lowered):
+        if not _ANOTHER_PERSON.search(clause):
+            yield from (_polarity(clause, hit.start(), hit.end()) for hit in pattern.finditer(clause))
 
 
 def _polarity(clause: str, start: int, end: int) -> bool | None:
     """Whether the finding at ``start:end`` of the clause is stated, denied, or joined to a denial by a bare "and"."""
-    if _AFTER.match(clause[end:]):
+    if _NON.search(clause[:start]) or _AFTER.match(clause[end:]):
         return False
     before = _PSEUDO.sub(" ", clause[:start])
     negations = list(_BEFORE.finditer(before))
@@ -168,12 +199,174 @@ def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?:s|es)?(?!\w)")
 
 
+# -- a sign and its place ---------------------------------------------------------------------------------------------
+
+_SENTENCE = re.compile(r"[.\n]")
+_BREAK = re.compile(r"([;,]|\bbut\b|\bhowever\b|\balthough\b)")
+# Places with no more than this between them are one place: "hands and feet", "back of the left calf".
+_GLUE = re.compile(
+    r"(?:\W|\b(?:and|or|the|her|of|in|to|into|down|from|left|right|both|lower|upper|pain|radiat\w+|spreading)\b)*"
+)
+# "Swollen up to the groin" says how far, not where.
+_EXTENT = re.compile(r"\bto (?:the |her |mid[- ]?)*$")
+_FILLER = re.compile(r"\b(?:of|in|the|her|left|right|both|lower|upper|whole|entire)\b")
+_JOINER = re.compile(r"\b(?:and|or|with|plus|also|then)\b|[&+/]")
+_LIKE = re.compile(r"[- ]?like\b")
+_SIGN_WORD = (
+    r"(?:swell\w*|swollen|o?edema\w*|red\w*|erythem\w*|warm\w*|hot|tender\w*|pain\w*|ach(?:e|es|ing|y)|sore\w*)"
+)
+_HAS_SIGN = re.compile(rf"\b{_SIGN_WORD}\b")
+_LIST_HEAD = re.compile(rf"(?:\W|\b(?:and|or|nor|any|obvious|local|marked|{_SIGN_WORD})\b)*")
+_OR_SIGN = re.compile(rf"\bn?or (?:\w+ )?{_SIGN_WORD}\b|^\W*n?or\b")
+# "Swelling of the left leg: no" and "pain and swelling denied": what may stand between a sign and its denial.
+_TAIL = re.compile(
+    rf"(?:\s|\b(?:of|in|to|at|over|on|the|her|left|right|both|either|lower|whole|entire|and|or|{_SIGN_WORD})\b)*"
+)
+
+
+@dataclass(frozen=True)
+class _Clause:
+    """A clause with what parts it from the one before (empty at the beginning).
+
+    ``places``: (start, end, whether it is a place of the concept) of each place named, in order.
+    """
+
+    parted: str
+    text: str
+    places: list[tuple[int, int, bool]]
+
+
+def _signs(lowered: str, concept: Concept, here: bool) -> Iterator[bool | None]:
+    """The polarity of each sign that belongs to a place of the concept."""
+    sign = _any_of(concept.sign)
+    if sign is None or not sign.search(lowered):
+        return
+    for sentence in _SENTENCE.split(lowered):
+        if not sign.search(sentence):
+            continue
+        parts = ["", *_BREAK.split(sentence)]
+        row = [
+            _Clause(parted, text, _places(concept, text)) for parted, text in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        for index, clause in enumerate(row):
+            for hit in sign.finditer(clause.text):
+                if not _ANOTHER_PERSON.search(clause.text) and _in_place(concept, row, index, hit, here):
+                    yield _sign_polarity(concept, row, index, hit)
+
+
+def _in_place(concept: Concept, row: list[_Clause], index: int, hit: re.Match[str], here: bool) -> bool:
+    """Whether the sign belongs to the concept's place: named in its clause, before, after, or else by ``here``."""
+    text = row[index].text
+    if any(_owns(text, owner, hit) for owner in _found(concept.not_of, text)):
+        return False
+    own = row[index].places
+    if own:
+        before = [place for place in own if place[1] <= hit.start()][-1:]
+        near = before + [place for place in own if place[1] > hit.start()][:1]
+        return min(near, key=lambda place: (_distance(text, place, hit), not place[2]))[2]
+    for clause, is_before in _neighbours(row, index):
+        if clause.places:
+            owned = is_before and bool(_found(concept.not_of, clause.text))
+            return clause.places[-1 if is_before else 0][2] and not owned and not _ANOTHER_PERSON.search(clause.text)
+    return here
+
+
+def _neighbours(row: list[_Clause], index: int) -> Iterator[tuple[_Clause, bool]]:
+    """The clauses before (True), nearest first; then those after, up to a semicolon. Only so far as a list goes."""
+    yield from ((clause, True) for clause in reversed(row[max(0, index - _REACH) : index]))
+    for clause in row[index + 1 : index + 1 + _REACH]:
+        if clause.parted == ";":
+            return
+        yield clause, False
+
+
+def _places(concept: Concept, text: str) -> list[tuple[int, int, bool]]:
+    """(start, end, whether it is a place of the concept) of each place named in order; joined ones are one place."""
+    named = [(hit.start(), hit.end(), True) for hit in _found(concept.site, text)]
+    named += [
+        (hit.start(), hit.end(), False)
+        for hit in _found(concept.elsewhere, text)
+        if not _EXTENT.search(text[: hit.start()])
+    ]
+    places: list[tuple[int, int, bool]] = []
+    for start, end, own in sorted(named):
+        if places and _GLUE.fullmatch(text[places[-1][1] : start]):
+            places[-1] = (places[-1][0], max(end, places[-1][1]), own or places[-1][2])
+        else:
+            places.append((start, end, own))
+    return places
+
+
+def _found(phrases: tuple[str, ...], text: str) -> list[re.Match[str]]:
+    pattern = _any_of(phrases)
+    return list(pattern.finditer(text)) if pattern is not None else []
+
+
+def _between(text: str, start: int, end: int, hit: re.Match[str]) -> str:
+    return text[end : hit.start()] if end <= hit.start() else text[hit.end() : start]
+
+
+def _distance(text: str, place: tuple[int, int, bool], hit: re.Match[str]) -> int:
+    """How far a place is from a sign: words between, but "swelling of the left leg" has none and an "and" is many."""
+    between = _FILLER.sub(" ", _between(text, place[0], place[1], hit))
+    return len(between.split()) + _REACH * len(_JOINER.findall(between))
+
+
+def _owns(text: str, owner: re.Match[str], hit: re.Match[str]) -> bool:
+    """Whether the sign only describes another finding: a painful cramp is a cramp, pain and cramp are two things."""
+    if _LIKE.match(text[owner.end() :]):
+        return False
+    return not _JOINER.search(_between(text, owner.start(), owner.end(), hit))
+
+
+def _sign_polarity(concept: Concept, row: list[_Clause], index: int, hit: re.Match[str]) -> bool | None:
+    """Stated, denied, or unclear: like a phrase, and with the denials of a list ("no swelling, redness or warmth")."""
+    text = row[index].text
+    plain = _polarity(text, hit.start(), hit.end())
+    if plain is not True:
+        return plain
+    site = _any_of(concept.site)
+    after = site.sub(" ", text[hit.end() :]) if site is not None else text[hit.end() :]
+    tail = _TAIL.match(after)
+    if tail is not None and _AFTER.match(after[tail.end() :]):
+        return None if _JOINED.search(tail[0]) else False
+    if not _continues_denial(row, index, text[: hit.start()]):
+        return True
+    rest = [text, *(clause.text for clause, is_before in _neighbours(row, index) if not is_before)]
+    if any(_OR_SIGN.search(part) for part in rest):
+        return False
+    return True if row[index].places else None
+
+
+def _continues_denial(row: list[_Clause], index: int, head: str, left: int = _REACH) -> bool:
+    """Whether the clause, up to ``head``, only lists on after a clause that denies another sign."""
+    if index == 0 or left == 0 or row[index].parted != "," or not _LIST_HEAD.fullmatch(head):
+        return False
+    before = _PSEUDO.sub(" ", row[index - 1].text)
+    negations = list(_BEFORE.finditer(before))
+    if not negations:
+        return bool(_HAS_SIGN.search(before)) and _continues_denial(row, index - 1, before, left - 1)
+    reached = before[negations[-1].end() :]
+    is_near = len(reached.split()) <= _REACH and not _NEW_STATEMENT.search(reached)
+    return is_near and bool(_HAS_SIGN.search(reached))
+
+
 # -- side -------------------------------------------------------------------------------------------------------------
 
 _LEFT_AND_RIGHT = re.compile(
     r"\bleft (?:\w+ )?(?:and|&|\+|/) (?:the )?right\b|\bright (?:\w+ )?(?:and|&|\+|/) (?:the )?left\b|\bleft/right\b"
 )
-_ONE = re.compile(r"\b(?:unilateral(?:ly)?|one[- ]sided|one (?:leg|calf|ankle|foot|thigh)|asymmetr\w+)\b")
+_SIDE_BEFORE = re.compile(r"\b(?:left|right|both|bilateral)(?: (?:upper|lower))?[ -]$")
+# "Left arm and leg": the side is also that of the leg. "On the right hand side" names a side.
+_SIDE_AFTER = re.compile(
+    r"[ -]side\b"
+    r"| (?:(?:and|or|&|radiating|spreading|extending|down|into|to|lower|the|her|pain) )+"
+    r"(?:leg|calf|calves|foot|feet|thigh|ankle|shin|limb)"
+)
+_ONE = re.compile(
+    r"\b(?:unilateral(?:ly)?|one[- ]sided|(?:one|single) (?:lower )?(?:leg|calf|ankle|foot|thigh|limb|extremity)"
+    r"|one of (?:her|the) (?:legs|calves|ankles|feet|thighs)|asymmetr\w+)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -189,8 +382,17 @@ class Site:
     elsewhere: bool = False
 
 
-def site_of(base: KnowledgeBase, sites: Iterable[Any], spoken: Iterable[str], code: Code | None = None) -> Site:
-    """Side and site from bodySite CodeableConcepts, from the code itself, and from text, in that order."""
+def site_of(
+    base: KnowledgeBase,
+    sites: Iterable[Any],
+    spoken: Iterable[str],
+    code: Code | None = None,
+    elsewhere: tuple[str, ...] = (),
+) -> Site:
+    """Side and site from bodySite CodeableConcepts, from the code itself, and from text, in that order.
+
+    The side of a place in ``elsewhere`` is not the side of the finding.
+    """
     sides: set[str] = set()
     leg = given = False
     for site in sites:
@@ -203,19 +405,19 @@ def site_of(base: KnowledgeBase, sites: Iterable[Any], spoken: Iterable[str], co
         leg = True
     words = tuple(spoken)
     leg = leg or _names_leg(base, words)
-    return Site(leg, one_side(sides or _side_in(base, words)), given and not leg)
+    return Site(leg, one_side(sides or _side_in(base, words, elsewhere)), given and not leg)
 
 
 def _names_leg(base: KnowledgeBase, spoken: tuple[str, ...]) -> bool:
     return bool(by_text((base.concepts["leg"],), spoken))
 
 
-def _side_in(base: KnowledgeBase, spoken: tuple[str, ...]) -> set[str]:
+def _side_in(base: KnowledgeBase, spoken: tuple[str, ...], elsewhere: tuple[str, ...] = ()) -> set[str]:
     """The side that texts speak of. "Left calf swollen, right normal" is about the left: the side named first."""
     sides = set()
     for text in spoken:
-        lowered = text[:_LONGEST_TEXT].lower()
-        if says(text, base.concepts["both"].text) or _LEFT_AND_RIGHT.search(lowered):
+        lowered = _without_other_sides(elsewhere, text[:_LONGEST_TEXT].lower())
+        if says(lowered, base.concepts["both"].text) or _LEFT_AND_RIGHT.search(lowered):
             sides.add("both")
             continue
         named = {side: _first(base.concepts[side].text, lowered) for side in ("left", "right")}
@@ -225,6 +427,15 @@ def _side_in(base: KnowledgeBase, spoken: tuple[str, ...]) -> set[str]:
         elif _ONE.search(lowered):
             sides.add("one")
     return sides
+
+
+def _without_other_sides(elsewhere: tuple[str, ...], lowered: str) -> str:
+    """The text without the sides of other places: "swelling of both hands, pain in the left leg" is about the left."""
+    for hit in reversed(_found(elsewhere, lowered)):
+        side = _SIDE_BEFORE.search(lowered[: hit.start()])
+        if side is not None and not _SIDE_AFTER.match(lowered[hit.end() :]):
+            lowered = lowered[: side.start()] + lowered[hit.start() :]
+    return lowered
 
 
 def _first(phrases: tuple[str, ...], lowered: str) -> int:

@@ -30,7 +30,8 @@ _OVER = {"revoked", "completed", "entered-in-error"}
 class Entry:
     """One entry that means the concept.
 
-    ``active`` is None where it has no meaning; ``doubt`` says why the entry proves nothing, ``remark`` what to know of it.
+    ``active`` is None where it has no meaning; ``doubt`` says why the entry proves nothing, ``remark`` what to know
+    of it.
     """
 
     resource: Resource
@@ -52,7 +53,7 @@ def status_words(concept: Any) -> set[str]:
 
 
 def is_trusted(model: Any) -> bool:
-    """Whether the entry is confirmed, so that it may prove a pregnancy (missing counts as confirmed, as FHIR allows)."""
+    """Whether the entry is confirmed, so that it may prove a pregnancy (missing counts as confirmed, as in FHIR)."""
     return not status_words(model.verificationStatus) & (_VOID | _UNSURE)
 
 
@@ -137,7 +138,8 @@ def _condition(resource: Resource, model: Any, zone: tzinfo) -> Entry | None:
     if state == "unknown":
         # Without a status and without an end it may well go on: a contraindication must not be lost over that.
         over = any(getattr(model, f"abatement{kind}") for kind in ("DateTime", "Period", "Age", "Range", "String"))
-        return _verified(resource, model, when, not over, "no clinical status; read as " + ("past" if over else "active"))
+        remark = f"no clinical status; read as {'past' if over else 'active'}"
+        return _verified(resource, model, when, not over, remark)
     return _verified(resource, model, when, state == "active")
 
 
@@ -218,7 +220,7 @@ def _newest(
         shown,
         day=when.day if when else None,
         sources=(best.resource.name,),
-        remarks=tuple([*([best.remark] if best.remark else []), *doubts]),
+        remarks=(*([best.remark] if best.remark else []), *doubts),
         age=age_in_days(when, today, base.day_limits),
         active=best.active,
     )

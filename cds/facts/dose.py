@@ -27,7 +27,7 @@ _MOST_VITAMIN_D_MG = Decimal(15)
 _FEWEST_IU = Decimal(40)
 _MOST_TABLETS = Decimal(12)
 
-_UNIT = r"(mg|g|mcg|ug|µg|μg|iu|unt|(?:international )?units?|\[iu\])(?![a-z])"
+_UNIT = r"(mg|g|mcg|micrograms?|ug|µg|μg|iu|unt|(?:international )?units?|\[iu\])(?![a-z])"
 # A number does not start inside another number or word, so "0,5 g" and "D3" are not read from their middle.
 _NUMBER = r"(?<![\w.,])(\d{1,3}(?:[, \u00a0\u202f]\d{3})+|\d+(?:\.\d+)?)"
 _AMOUNT = rf"{_NUMBER}\s*{_UNIT}"
@@ -244,6 +244,13 @@ def daily_amount(instructions: Iterable[Any], component: Component, wanted: str,
         totals[row.sequence or 0] = totals.get(row.sequence or 0, Decimal(0)) + each * times
     highest = max(totals.values(), default=None)
     return highest.quantize(Decimal("0.001")) if highest is not None and highest < Decimal(10) ** 8 else None
+
+
+def highest_single(instructions: Iterable[Any], component: Component, wanted: str, *, sole: bool) -> Decimal | None:
+    """The largest amount taken at once, in ``wanted``; None as soon as one instruction cannot be read."""
+    doses = [_each(taken, component, wanted, sole=sole) if (taken := one_dose(row)) else None for row in instructions]
+    known = [dose for dose in doses if dose is not None]
+    return max(known) if known and len(known) == len(doses) else None
 
 
 def _each(taken: Taken, component: Component, wanted: str, *, sole: bool) -> Decimal | None:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Any
 
+from cds.facts.coding import by_code, texts
 from cds.facts.dates import Moment, age_in_days, order_of
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
 from cds.facts.record import Record
-from cds.facts.units import to_canonical
+from cds.facts.units import to_canonical, unit_of
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
 from cds.knowledge.vocabulary import CANONICAL_UNITS
 
@@ -23,9 +25,8 @@ _PLAUSIBLE = {
     "serum-calcium": "total-calcium",
     "corrected-calcium": "total-calcium",
     "ionised-calcium": "ionised-calcium",
+    "albumin": "albumin",
 }
-# Catches g/L taken for g/dL and back, either of which would turn a normal calcium into an emergency.
-_ALBUMIN_PLAUSIBLE = (Decimal(10), Decimal(70))
 LOOK_ALIKES = {
     "serum-calcium": ("whole-blood-calcium", "protein-corrected-calcium"),
     "ionised-calcium": ("calculated-ionised-calcium", "ph-adjusted-ionised-calcium"),
@@ -114,8 +115,6 @@ def _problem(base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, val
 
 
 def _limits(base: KnowledgeBase, concept: str) -> tuple[Decimal, Decimal | None]:
-    if concept == "albumin":
-        return _ALBUMIN_PLAUSIBLE
     name = _PLAUSIBLE.get(concept)
     return (base.number(f"{name}-plausible-low"), base.number(f"{name}-plausible-high")) if name else (Decimal(0), None)
 
@@ -153,7 +152,56 @@ def _known(base: KnowledgeBase, key: FactKey, title: str, row: Result, today: da
         remarks=remarks,
         value=row.value,
         age=age_in_days(when, today, base.day_limits),
+        above_range=_above_range(base, row, key[1]),
+        pregnancy_range=_pregnancy_range(base, row, key[1]),
     )
+
+
+Range = tuple[Decimal | None, Decimal | None]
+
+
+def _own_ranges(base: KnowledgeBase, row: Result, concept: str) -> tuple[list[Range], list[Range]]:
+    """The result's own reference ranges in the canonical unit: those marked for pregnancy, those marked for nobody."""
+    marked: list[Range] = []
+    plain: list[Range] = []
+    own = quantity(row.seen.holder) if row.seen else None
+    for found in getattr(row.seen.holder, "referenceRange", None) or () if row.seen else ():
+        whom = found.appliesTo or ()
+        spoken = (*(text for who in whom for text in texts(who)), found.text or "")
+        coded = {match.concept for who in whom for match in by_code(base, who)}
+        low, high = (_limit(limit, own.unit if own else None, concept) for limit in (found.low, found.high))
+        if coded & {"pregnant-value", "pregnancy"} or any("pregnan" in text.lower() for text in spoken):
+            marked.append((low, high))
+        elif not whom:
+            plain.append((low, high))
+    return marked, plain
+
+
+def _above_range(base: KnowledgeBase, row: Result, concept: str) -> bool | None:
+    """Whether the value is above the laboratory's upper limit, that for pregnancy first; None without a limit."""
+    marked, plain = _own_ranges(base, row, concept)
+    upper = next((high for _, high in marked or plain if high is not None), None)
+    return row.value > upper if upper is not None and row.value is not None else None
+
+
+def _pregnancy_range(base: KnowledgeBase, row: Result, concept: str) -> str | None:
+    """below, inside or above a range that is marked for pregnancy; None where there is none."""
+    low, high = next(iter(_own_ranges(base, row, concept)[0]), (None, None))
+    if row.value is None or (low is None and high is None):
+        return None
+    if low is not None and row.value < low:
+        return "below"
+    if high is not None and row.value > high:
+        return "above"
+    return "inside" if low is not None and high is not None else None
+
+
+def _limit(limit: Any, unit: str | None, concept: str) -> Decimal | None:
+    """A range limit in the canonical unit; without a unit of its own it is in that of the result."""
+    if limit is None or limit.value is None:
+        return None
+    named = limit.system or limit.code or limit.unit
+    return to_canonical(concept, Decimal(limit.value), unit_of(limit.system, limit.code, limit.unit) if named else unit)
 
 
 def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[str]:

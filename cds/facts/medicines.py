@@ -1,22 +1,22 @@
 """Draft orders and active medicines: which product class, and how much of it a day.
 
 A draft is an order of this session: it is judged, it is not therapy. A product listed as request and as statement
-counts once. Doses are elemental calcium in mg/d and vitamin D in IU/d; where several drafts match, the one whose dose
-is unknown, else the highest, speaks for all - the cautious reading. A medicine that cannot be read or has no readable
+counts once. Doses are elemental calcium in mg/d and vitamin D in IU/d; several drafts of a class are added up, and one
+whose dose is unknown leaves the sum unknown. A medicine that cannot be read or has no readable
 name may be anything, so it proves that nothing is absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from cds.facts.coding import by_code, by_text, codings, says, texts
 from cds.facts.dates import moment
-from cds.facts.dose import Component, components, daily_amount, elemental
+from cds.facts.dose import Component, components, daily_amount, elemental, highest_single
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.record import DRAFTS, Record, Resource
 from cds.facts.units import normal_unit
@@ -127,10 +127,10 @@ def _product(base: KnowledgeBase, record: Record, resource: Resource, model: Any
             concept = {"text": model.medicationReference.display, "coding": (concept or {}).get("coding")}
     codes = frozenset((system, code) for system, code, _ in codings(concept))
     names = texts(concept) or tuple(name for name, _, _ in ingredients if name)[:1]
-    if not names and not codes:
-        return None
-    dosage = model.dosageInstruction if resource.type == "MedicationRequest" else model.dosage
     matched = frozenset(m.concept for m in by_code(base, concept))
+    if not names and not matched:
+        return None  # a code that nobody here knows may be anything
+    dosage = model.dosageInstruction if resource.type == "MedicationRequest" else model.dosage
     name = names[0] if names else "medicine without a name"
     return Product(resource, name, names, codes, matched, ingredients, tuple(dosage or ()))
 
@@ -208,6 +208,14 @@ def daily_dose(base: KnowledgeBase, product: Product, concept: Concept) -> Decim
     return None if amount is None else (amount * share).quantize(Decimal("0.001"))
 
 
+def single_dose(product: Product, concept: Concept) -> Decimal | None:
+    """The largest dose taken at once, for vitamin D in IU; None for other substances or when it cannot be read."""
+    part = _ingredient(product, concept)
+    if _WANTED.get(concept.id) != "[iU]" or part is None:
+        return None
+    return highest_single(product.dosage, part, "[iU]", sole=len(product.components) == 1)
+
+
 def _ingredient(product: Product, concept: Concept) -> Component | None:
     """The one ingredient of the concept; None when it is not clear which."""
     parts = product.components
@@ -237,7 +245,9 @@ def order_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
         )
         return unknown(key, title, gap) if gap else absent(key, title, "no such draft order")
     chosen = [row for row in rows if row[0].resource.selected]
-    return _summary(key, title, chosen or rows, selected=bool(chosen))
+    fact = _summary(key, title, chosen or rows, selected=bool(chosen))
+    singles = [s for s in (single_dose(product, concept) for product, _ in chosen or rows) if s is not None]
+    return replace(fact, attributes={**fact.attributes, "single_dose": max(singles)}) if singles else fact
 
 
 def _holds_unsaid(base: KnowledgeBase, product: Product, concept: Concept) -> bool:
@@ -284,7 +294,7 @@ def calcium_medicines(
 
 def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]], *, selected: bool) -> Fact:
     doses = [dose for _, dose in rows if dose is not None]
-    highest = max(doses) if len(doses) == len(rows) else None
+    total = sum(doses, Decimal(0)) if len(doses) == len(rows) else None
     return known(
         key,
         title,
@@ -292,8 +302,8 @@ def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]
         brief="; ".join(dict.fromkeys(p.name for p, _ in rows)),
         sources=tuple(p.resource.name for p, _ in rows),
         selected=selected,
-        dose=highest,
-        dose_known=highest is not None,
+        dose=total,
+        dose_known=total is not None,
     )
 
 

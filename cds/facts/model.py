@@ -100,7 +100,8 @@ class Census:
         """Everything that was not supplied or could not be used as it came, each once."""
         spoken: dict[str, str] = {}
         for fact in self.facts.values():
-            for remark in fact.remarks:
+            unreadable_order = fact.key[0] == "order" and fact.state == "unknown"
+            for remark in (*([fact.reason] if unreadable_order else []), *fact.remarks):
                 spoken.setdefault(remark, f"{fact.title}: {remark}")
         return (*self.gaps, *self.remarks, *spoken.values())
 

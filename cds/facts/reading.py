@@ -107,7 +107,7 @@ class _Mender:
         if draft:
             self.stand_ins |= _DRAFT_STAND_INS
         self._refuse_text_numbers()
-        self._refuse_number_dates(self.working)
+        self._tidy(self.working, [])
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -123,17 +123,20 @@ class _Mender:
                 holder["valueQuantity"] = {}
                 self._note(["valueQuantity", "value"], "is text, not a number, and was dropped")
 
-    def _refuse_number_dates(self, node: Any) -> None:
-        """Make a date given as a number invalid: pydantic would read 20261119 as a second of the year 1970."""
+    def _tidy(self, node: Any, where: list[Any]) -> None:
+        """Drop holes in lists of elements, and make dates given as numbers invalid: pydantic reads 20261119 as 1970."""
         if isinstance(node, dict):
             for key, value in node.items():
-                if isinstance(value, (int, float, Decimal)) and _DATE_NAME.search(key) and not isinstance(value, bool):
+                if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and _DATE_NAME.search(key):
                     node[key] = "a number"
                 else:
-                    self._refuse_number_dates(value)
+                    self._tidy(value, [*where, key])
         elif isinstance(node, list):
+            if None in node and any(isinstance(item, dict) for item in node):
+                node[:] = [item for item in node if item is not None]
+                self._note(where, "has an empty item, which was dropped")
             for item in node:
-                self._refuse_number_dates(item)
+                self._tidy(item, where)
 
     def mend(self, error: ValidationError) -> bool:
         """Repair or drop every element that the error names; False when the resource cannot be saved."""

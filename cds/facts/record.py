@@ -274,9 +274,15 @@ class _Collector:
         other = self.found.get(slot)
         if other is None:
             self.found[slot] = resource
-        elif other.raw != raw:
+        elif other.raw == raw:
+            return
+        elif _version(other.raw) == _version(raw):
+            # Nothing says which one holds: both do, and the newest date decides as it does between two resources.
+            self.remarks[f"{name}: came twice with different content; both were used"] = None
+            self.found[(kind, draft, f"{name} {_canonical(raw)}")] = resource
+        else:
             self.remarks[f"{name}: came in two versions; the later one was used"] = None
-            self.found[slot] = max(resource, other, key=lambda r: (*_version(r.raw), _canonical(r.raw)))
+            self.found[slot] = max(resource, other, key=lambda r: _version(r.raw))
 
     def _medication(self, raw: dict[str, Any], url: Any) -> None:
         if isinstance(raw.get("id"), str):

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from datetime import date, tzinfo
 from typing import Any
 
-from cds.facts.coding import Match, Site, by_code, by_text, codings, denies, names, one_side, site_of, texts
+from cds.facts.coding import (
+    Match,
+    Site,
+    by_code,
+    clauses,
+    codings,
+    judged,
+    names,
+    one_side,
+    site_of,
+    states,
+    texts,
+)
 from cds.facts.conditions import clinical_state, exists, means, onset
 from cds.facts.dates import Moment, age_in_days, moment
 from cds.facts.model import Fact, known, unknown
@@ -39,6 +51,17 @@ _NEGATED = re.compile(r"(?:no|not|never|none|without|denies|denied)\b\s*(.*)")
 _PERSISTENT = re.compile(
     r"\b(?:persistent|persisting|persists|constant|continuous|ongoing|does not go away|all the time)\b"
 )
+# Severe in words: as such, or by the sleep that it costs. "On waking" is a time of day.
+_SEVERE = re.compile(
+    r"\b(?:severe(?:ly)?|unbearable|excruciating"
+    r"|(?:disrupt|disturb|interrupt|prevent)\w*(?: [\w']+){0,2} sleep|interfer\w* with(?: [\w']+)? sleep"
+    r"|sleep[- ](?:is |was |has been )?(?:disrupt|disturb|interrupt|prevent)\w*|(?:lack|loss) of sleep|loses sleep"
+    r"|(?:cannot|can't|unable to|stops? (?:\w+ )?from) sleep\w*|keep(?:s|ing)? (?:her|me|the patient) (?:awake|up)"
+    r"|(?<!on )(?<!upon )(?<!after )(?<!before )(?<!when )(?<!while )(?<!when she )"
+    r"(?:wak(?:es?|ing|ens?|ened|ening)|awak(?:es|ens?|ened|ening)|awoken|a?woke|woken"
+    r"|awake (?:at|all) night))\b(?! in the (?:early )?morning)"
+)
+_SEVERE_CODES = frozenset({"24484000"})
 _FINDING_SYSTEMS = (
     "http://snomed.info/sct",
     "http://hl7.org/fhir/sid/icd-10-cm",
@@ -60,6 +83,7 @@ class Report:
     when: Moment | None
     side: str
     persistent: bool
+    severe: bool
     coded: bool
     shown: str
 
@@ -141,6 +165,7 @@ def _reported(
         side=side if named else "unknown",
         one_sided=None if side == "unknown" else side != "both",
         persistent=True if any(r.persistent for r in reports) else None,
+        severe=True if any(r.severe for r in reports) else None,
         coded=coded,
     )
 
@@ -165,7 +190,7 @@ def _from_observations(base: KnowledgeBase, record: Record, target: Concept, zon
             continue
         when = effective(model, zone)
         for holder in (model, *(model.component or ())):
-            for match, present in _meanings(base, target, holder):
+            for match, present in _meanings(base, target, holder, _sites(model)):
                 report = _report(base, resource, match, present, when, model, holder)
                 if report is not None:
                     yield report
@@ -174,16 +199,39 @@ def _from_observations(base: KnowledgeBase, record: Record, target: Concept, zon
 def _may_mean(base: KnowledgeBase, resource: Resource, target: Concept) -> bool:
     """Cheap look before anything is validated."""
     seen = glance(base, resource)
-    return (
-        target.id in seen.asked or target.id in seen.answered or any(names(text, target.text) for text in seen.spoken)
+    return target.id in seen.asked or target.id in seen.answered or any(_named(text, target) for text in seen.spoken)
+
+
+def _named(text: str, target: Concept) -> bool:
+    return names(text, target.text) or names(text, target.sign)
+
+
+def _stated(target: Concept, spoken: Iterable[str], here: bool) -> Match | None:
+    """The first text that states the target."""
+    return next((Match(target.id, None, text) for text in spoken if judged(text, target, here=here)), None)
+
+
+def _is_placed(base: KnowledgeBase, target: Concept, sites: Iterable[Any]) -> bool:
+    """Whether a body site is the place of the target's signs."""
+    leg = base.concepts["leg"]
+    for site in sites:
+        by_leg = target.site == leg.text and any(m.concept == "leg" for m in by_code(base, site))
+        if by_leg or any(names(text, target.site) for text in texts(site)):
+            return True
+    return False
+
+
+def _examines(base: KnowledgeBase, target: Concept, question: tuple[str, ...]) -> bool:
+    """Whether the question only names the place ("Left leg"), so that the answer says what is there."""
+    symptoms = [c for c in base.concepts.values() if c.family == target.family]
+    return any(names(text, target.site) for text in question) and not any(
+        _named(text, symptom) for text in question for symptom in symptoms
     )
 
 
-def _is_denied(target: Concept, spoken: Iterable[str]) -> bool:
-    return any(denies(text, target.text, target.void) for text in spoken)
-
-
-def _meanings(base: KnowledgeBase, target: Concept, holder: Any) -> Iterator[tuple[Match, bool | None]]:
+def _meanings(
+    base: KnowledgeBase, target: Concept, holder: Any, sites: list[Any]
+) -> Iterator[tuple[Match, bool | None]]:
     """(match, present) for the question or finding that this holder states about the target."""
     asked = by_code(base, holder.code)
     own = [m for m in asked if m.concept == target.id]
@@ -198,22 +246,23 @@ def _meanings(base: KnowledgeBase, target: Concept, holder: Any) -> Iterator[tup
     if named:
         yield named[0], True
     elif not asked:
-        yield from _by_words(base, target, holder, question)
+        yield from _by_words(base, target, holder, question, _is_placed(base, target, sites))
 
 
 def _by_words(
-    base: KnowledgeBase, target: Concept, holder: Any, question: tuple[str, ...]
+    base: KnowledgeBase, target: Concept, holder: Any, question: tuple[str, ...], here: bool
 ) -> Iterator[tuple[Match, bool | None]]:
-    """The same from words, where no code is known."""
-    in_question = by_text([target], question)
-    if in_question:
-        yield in_question[0], _answer(base, target, holder, None)
+    """The same from words, where no code is known. ``here``: the body site is the place of the target."""
+    in_question = _stated(target, question, here)
+    if in_question is not None:
+        yield in_question, _answer(base, target, holder, None)
         return
     free = (*texts(holder.valueCodeableConcept), *([holder.valueString] if holder.valueString else []))
-    stated = by_text([target], free)
-    if stated:
-        yield stated[0], True
-    elif _is_denied(target, (*free, *question)):
+    here = here or _examines(base, target, question)
+    stated = _stated(target, free, here)
+    if stated is not None:
+        yield stated, True
+    elif any(judged(text, target, here=here) is False for text in (*free, *question)):
         yield Match(target.id, None, next(iter((*free, *question)))), False
 
 
@@ -256,14 +305,13 @@ def _spoken_answer(text: str, target: Concept) -> bool | None:
         return None
     if plain in _NO:
         return False
-    if plain in _YES or by_text([target], [plain]):
-        return True
-    if denies(plain, target.text, target.void):
-        return False
+    said = judged(plain, target, here=True)
+    if plain in _YES or said is not None:
+        return said is not False
     negated = _NEGATED.match(plain)
     if negated:
         # "No swelling" denies; "no change" and "not sure" do not say what there is.
-        own = {word for phrase in target.text for word in phrase.split() if len(word) > 3}
+        own = {word for phrase in (*target.text, *target.sign) for word in phrase.split() if len(word) > 3}
         words = {word for said in negated[1].split() for word in (said, said.rstrip("s"))}
         return False if words & own else None
     return True
@@ -277,7 +325,7 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
         raw = resource.raw.get("code")
         coded = [m for m in by_code(base, raw) if m.concept == target.id]
         past = any(_HISTORY.search(text.lower()) for text in texts(raw))
-        if not coded and (past or not means(base, raw, target)):
+        if not coded and (past or not means(base, raw, target, *_with_site(base, target, resource.raw))):
             continue
         model = resource.read.model
         if model is None or not exists(model) or clinical_state(model) == "inactive":
@@ -290,6 +338,20 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
             yield report
 
 
+def _with_site(base: KnowledgeBase, target: Concept, raw: dict[str, Any]) -> tuple[str, ...]:
+    """The condition's texts together with its body site, where that is the place of the target's signs."""
+    body = raw.get("bodySite")
+    if not target.site or not _is_placed(base, target, body if isinstance(body, list) else [body]):
+        return ()
+    return tuple(f"{text}, {target.site[0]}" for text in texts(raw.get("code")))
+
+
+def _sites(model: Any) -> list[Any]:
+    """The body sites of an Observation (one) or a Condition (many)."""
+    body = model.bodySite
+    return body if isinstance(body, list) else [body] if body is not None else []
+
+
 def _report(
     base: KnowledgeBase,
     resource: Resource,
@@ -300,18 +362,39 @@ def _report(
     holder: Any,
 ) -> Report | None:
     """A report with its side, or None when the code does not mean the leg here."""
-    body = model.bodySite
-    sites = body if isinstance(body, list) else [body] if body is not None else []
     spoken = [*texts(holder.code), *texts(getattr(holder, "valueCodeableConcept", None))]
     if getattr(holder, "valueString", None):
         spoken.append(holder.valueString)
-    site = site_of(base, sites, spoken, match.code)
+    target = base.concepts[match.concept]
+    told = [_without_denials(text, target) for text in spoken] if present else spoken
+    site = site_of(base, _sites(model), told, match.code, target.elsewhere)
     words = " ".join(spoken).lower()
     if match.code is not None and not _fits(match.code, site, words):
         return None
     persistent = bool(match.code and match.code.persistent) or bool(_PERSISTENT.search(words))
     shown = match.text or next(iter(texts(holder.code)), "")
-    return Report(resource, present, when, site.side, persistent, match.code is not None, shown)
+    severe = _is_severe(base, target, spoken, getattr(model, "severity", None))
+    return Report(resource, present, when, site.side, persistent, severe, match.code is not None, shown)
+
+
+def _without_denials(text: str, target: Concept) -> str:
+    """The text without clauses that deny the target: "no swelling of the left leg, right leg swollen" is the right."""
+    if not target.sign:
+        return text
+    return ", ".join(clause for clause in clauses(text) if judged(clause, target) is not False)
+
+
+def _is_severe(base: KnowledgeBase, target: Concept, spoken: list[str], severity: Any) -> bool:
+    """Whether the record calls this symptom severe; the severe headache of the same note is another matter."""
+    if any(code in _SEVERE_CODES for _, code, _ in codings(severity)):
+        return True
+    others = [c for c in base.concepts.values() if c.family == target.family and c.id != target.id]
+    return any(states(text, _SEVERE) for text in texts(severity)) or any(
+        states(clause, _SEVERE) and (_named(clause, target) or not any(_named(clause, c) for c in others))
+        for text in spoken
+        for clause in clauses(text)
+        if _SEVERE.search(clause)
+    )
 
 
 def _fits(code: Code, site: Site, words: str) -> bool:

@@ -50,6 +50,7 @@ _ALIASES = {
     "mg/24 hours": "mg/d", "mg/(24.h)": "mg/d", "mg/{day}": "mg/d", "mg per day": "mg/d", "g/d": "g/d",
     "g/day": "g/d", "wk": "wk", "week": "wk", "weeks": "wk", "wks": "wk", "w": "wk", "d": "d", "day": "d",
     "days": "d", "mm[hg]": "mm[Hg]", "mmhg": "mm[Hg]", "mm hg": "mm[Hg]", "kg/m2": "kg/m2", "kg/m^2": "kg/m2",
+    "microgram": "ug", "micrograms": "ug",
     "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "iu": "[iU]", "[iu]": "[iU]", "unt": "[iU]", "unit": "[iU]",
     "units": "[iU]", "international units": "[iU]", "h": "h", "kg": "kg",
 }  # fmt: skip

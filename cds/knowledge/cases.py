@@ -115,7 +115,7 @@ _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*(\S+)")
 _GESTATION = re.compile(r"(\d+)w([0-6])d")
 _KEYS = (
     "value", "date", "absent", "unknown", "is", "side", "one_sided", "persistent", "active", "selected", "dose",
-    "dose_known", "present", "coded",
+    "single_dose", "dose_known", "present", "coded", "severe", "above_range", "pregnancy_range",
 )  # fmt: skip
 
 
@@ -137,6 +137,9 @@ def _facts(item: Item | None, today: date) -> dict[FactKey, CaseFact]:
     return facts
 
 
+_FLAGS = ("one_sided", "persistent", "severe", "active", "selected", "dose_known", "present", "coded", "above_range")
+
+
 def _fact(row: Item, kind: str, concept: str, entries: dict[str, Item], today: date) -> CaseFact:
     if "unknown" in entries:
         return CaseFact(kind, concept, "unknown", {}, None)
@@ -146,13 +149,15 @@ def _fact(row: Item, kind: str, concept: str, entries: dict[str, Item], today: d
     day = entries["date"].day() if "date" in entries else None
     if day is not None:
         attributes["age"] = Decimal((today - day).days)
-    for key in ("value", "dose"):
+    for key in ("value", "dose", "single_dose"):
         if key in entries:
-            attributes[key] = _quantity(entries[key], kind, concept)
+            attributes[key] = _quantity(entries[key], kind, concept, once=key == "single_dose")
     for key, name in (("is", "level"), ("side", "side")):
         if key in entries and not (kind == "gestation" and key == "is"):
             attributes[name] = entries[key].choice(SIDES) if key == "side" else entries[key].text()
-    for key in ("one_sided", "persistent", "active", "selected", "dose_known", "present", "coded"):
+    if "pregnancy_range" in entries:
+        attributes["pregnancy_range"] = entries["pregnancy_range"].choice(("below", "inside", "above"))
+    for key in _FLAGS:
         if key in entries:
             attributes[key] = entries[key].boolean()
     if kind == "gestation" and "is" in entries:
@@ -170,9 +175,10 @@ def _fact(row: Item, kind: str, concept: str, entries: dict[str, Item], today: d
     return CaseFact(kind, concept, "known", attributes, day)
 
 
-def _quantity(item: Item, kind: str, concept: str) -> Decimal:
+def _quantity(item: Item, kind: str, concept: str, *, once: bool = False) -> Decimal:
     text = item.text()
     unit = CANONICAL_UNITS.get((kind, concept), "")
+    unit = unit.removesuffix("/d") if once else unit
     weeks = _GESTATION.fullmatch(text)
     if weeks and unit == "d":
         return Decimal(int(weeks[1]) * 7 + int(weeks[2]))

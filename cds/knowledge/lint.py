@@ -37,6 +37,8 @@ FACT_THRESHOLDS = {
     "total-calcium-plausible-high": "mmol/L",
     "ionised-calcium-plausible-low": "mmol/L",
     "ionised-calcium-plausible-high": "mmol/L",
+    "albumin-plausible-low": "g/L",
+    "albumin-plausible-high": "g/L",
     "albumin-reference": "g/L",
     "albumin-adjustment-factor": "mmol/g",
 }
@@ -256,6 +258,8 @@ def _check_condition(base: KnowledgeBase, condition: Condition) -> Iterator[Prob
             yield _at(place, f"{assertion.keyword}: no threshold '{assertion.threshold}'{near}")
             continue
         needed = "d" if assertion.word.attribute == "age" else CANONICAL_UNITS.get(condition.key)
+        if assertion.word.attribute == "single_dose" and needed:
+            needed = needed.removesuffix("/d")
         if needed is None:
             yield _at(place, f"{assertion.keyword}: '{condition.concept}' has no number to compare")
         elif threshold.unit != needed:

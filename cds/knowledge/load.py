@@ -89,6 +89,15 @@ def load_knowledge(
     return base
 
 
+def _placed(concept: Concept, concepts: dict[str, Concept]) -> Concept:
+    """The concept with the places of its signs: a leg unless it names its own, and everywhere else."""
+    if not concept.sign or not {"leg", "other-place"} <= concepts.keys():
+        return concept
+    leg, other = concepts["leg"].text, concepts["other-place"].text
+    site = concept.site or leg
+    return replace(concept, site=site, elsewhere=tuple(word for word in (*leg, *other) if word not in site))
+
+
 class _Loader:
     def __init__(self, reader: Reader, root: Path, site_file: Path, profile: str) -> None:
         self.reader = reader
@@ -273,10 +282,11 @@ class _Loader:
                 if name in concepts:
                     item.problem(f"concept '{name}' stands also in valuesets/{concepts[name].family}.yaml")
                 concepts[name] = self._concept(name, path.stem, item)
-        return concepts, tuple(salts)
+        return {name: _placed(concept, concepts) for name, concept in concepts.items()}, tuple(salts)
 
     def _concept(self, name: str, family: str, item: Item) -> Concept:
-        entry = item.mapping(("title", "codes", "text", "ingredient", "except", "not_used", "note"), ("title",))
+        words = ("text", "sign", "sign_except", "site", "not_of", "ingredient", "except")
+        entry = item.mapping(("title", "codes", *words, "not_used", "note"), ("title",))
         return Concept(
             id=name,
             family=family,
@@ -284,8 +294,11 @@ class _Loader:
             codes=tuple(self._code(code) for code in entry["codes"].list()) if "codes" in entry else (),
             text=entry["text"].texts() if "text" in entry else (),
             ingredient=entry["ingredient"].texts() if "ingredient" in entry else (),
-            void=entry["except"].texts() if "except" in entry else (),
+            void=tuple(word for key in ("except", "sign_except") if key in entry for word in entry[key].texts()),
             not_used=entry["not_used"].text() if "not_used" in entry else None,
+            sign=entry["sign"].texts() if "sign" in entry else (),
+            site=entry["site"].texts() if "site" in entry else (),
+            not_of=entry["not_of"].texts() if "not_of" in entry else (),
         )
 
     def _salt(self, name: str, item: Item) -> SaltShare:

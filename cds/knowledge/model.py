@@ -37,7 +37,10 @@ class Code:
 @dataclass(frozen=True)
 class Concept:
     """A named value set. ``text`` are lower-case phrases that name it in free text, ``ingredient`` words count only as
-    the first word of an ingredient, ``void`` phrases cancel a match. ``not_used`` says why a look-alike is not used."""
+    the first word of an ingredient, ``void`` phrases cancel a match. ``not_used`` says why a look-alike is not used.
+
+    A ``sign`` word names the concept where a ``site`` word (a leg, unless the concept names its own) is nearer than an
+    ``elsewhere`` word, and no ``not_of`` word claims it: a painful cramp is no leg pain."""
 
     id: str
     family: str
@@ -47,6 +50,10 @@ class Concept:
     ingredient: tuple[str, ...] = ()
     void: tuple[str, ...] = ()
     not_used: str | None = None
+    sign: tuple[str, ...] = ()
+    site: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    not_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

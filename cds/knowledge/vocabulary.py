@@ -82,7 +82,13 @@ KINDS: dict[str, FactKind] = {
             "lab",
             "the newest usable laboratory result",
             True,
-            {**_numbers(), **_window("measured"), **_PRESENT},
+            {
+                **_numbers(),
+                **_window("measured"),
+                "above_range": Word("above_range", "==", "flag"),
+                "pregnancy_range": Word("pregnancy_range", "==", "word", choices=("below", "inside", "above")),
+                **_PRESENT,
+            },
             ("Observation",),
         ),
         FactKind(
@@ -128,6 +134,7 @@ KINDS: dict[str, FactKind] = {
                 "side": Word("side", "==", "word", choices=SIDES),
                 "one_sided": Word("one_sided", "==", "flag"),
                 "persistent": Word("persistent", "==", "flag"),
+                "severe": Word("severe", "==", "flag"),
                 "coded": Word("coded", "==", "flag"),
                 **_PRESENT,
             },
@@ -169,6 +176,7 @@ KINDS: dict[str, FactKind] = {
             {
                 "selected": Word("selected", "==", "flag"),
                 **_numbers("dose", prefix="dose_"),
+                **_numbers("single_dose", prefix="single_dose_"),
                 "dose_known": Word("dose_known", "==", "flag"),
                 **_PRESENT,
             },

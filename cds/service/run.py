@@ -175,7 +175,7 @@ def _check_address(settings: Settings) -> None:
         reason = (getattr(error, "strerror", None) or "not an address").lower()
         _stop(
             f"{settings.host}:{settings.port}: {reason}; stop what uses it, "
-            f"or choose another by {ENV_PREFIX}HOST and {ENV_PREFIX}PORT",
+            f"or choose another by --host and --port ({ENV_PREFIX}HOST, {ENV_PREFIX}PORT)",
             2,
         )
 

@@ -248,6 +248,22 @@ def test_a_dose_in_milligrams_of_a_combination_is_nobodys_dose() -> None:
     assert dose(ordered(milligrams)) is None
 
 
+def test_a_dose_in_units_of_a_combination_is_its_vitamin_d() -> None:
+    units = {"timing": DAILY, "doseAndRate": [{"doseQuantity": quantity(800, "[iU]")}]}
+    order = weekly("Calcium carbonate 1250 mg / cholecalciferol 400 IU", units)
+    assert dose(ordered(order, kind="vitamin-d")) == Decimal(800)
+    assert dose(ordered(order)) is None
+
+
+def test_the_card_says_what_the_dose_is_of() -> None:
+    assert ordered(draft("Calcium carbonate 500 mg")).shown == "Calcium carbonate 500 mg (elemental calcium 400 mg/day)"
+    assert ordered(draft("Vitamin D3 400 IU"), kind="vitamin-d").shown == "Vitamin D3 400 IU (800 IU/day)"
+    assert ordered(draft("Calcium 600 mg")).shown == "Calcium 600 mg (daily dose not readable)"
+    assert (
+        ordered(draft("Calcium carbonate 20.5 mg")).shown == "Calcium carbonate 20.5 mg (elemental calcium 16.4 mg/day)"
+    )
+
+
 def medication(*ingredients: Json, id: str = "med") -> Json:
     return {
         "resourceType": "Medication",
@@ -328,12 +344,12 @@ def test_selections_decide_which_draft_is_chosen() -> None:
     fact = ordered(A, B, selections=("MedicationRequest/a",))
     assert (fact.attributes["selected"], dose(fact), fact.sources) == (True, Decimal(400), ("MedicationRequest/a",))
     assert ordered(A, B, selections=()).attributes["selected"] is False
-    assert dose(ordered(A, B, selections=())) == Decimal(1000)
+    assert dose(ordered(A, B, selections=())) == Decimal(1400)
 
 
-def test_on_signing_all_drafts_are_chosen() -> None:
+def test_on_signing_all_drafts_are_chosen_and_added_up() -> None:
     fact = fact_of("order", "calcium-supplement", drafts=[A, B], hook="order-sign")
-    assert (fact.attributes["selected"], dose(fact)) == (True, Decimal(1000))
+    assert (fact.attributes["selected"], dose(fact)) == (True, Decimal(1400))
 
 
 def test_a_selection_by_bare_id_counts_and_one_that_meets_nothing_is_named() -> None:
@@ -349,12 +365,12 @@ def test_a_selection_may_name_a_draft_by_its_full_url() -> None:
     assert dose(census.facts[("order", "calcium-supplement")]) == Decimal(400)
 
 
-def test_of_several_drafts_the_one_with_the_unknown_dose_speaks() -> None:
+def test_one_draft_of_unknown_dose_leaves_the_sum_unknown() -> None:
     assert dose(ordered(A, draft("Calcium 600 mg", "c"))) is None
 
 
 def test_two_drafts_of_one_id_are_both_judged() -> None:
-    assert dose(ordered(A, {**B, "id": "a"})) == Decimal(1000)
+    assert dose(ordered(A, {**B, "id": "a"})) == Decimal(1400)
 
 
 def test_a_draft_for_another_patient_is_ignored_and_counted() -> None:

@@ -65,6 +65,7 @@ def read(raw: Json) -> tuple[Any, tuple[str, ...]]:
             "'effectiveDateTime' is not valid FHIR R4 and was dropped",
         ),
         ({"category": {"text": "lab"}}, "'category' is no list; it was read as the only item"),
+        ({"_effectiveDateTime": 5}, "'_effectiveDateTime' is not valid FHIR R4 and was dropped"),
         ({"performer": [None]}, "'performer' is not valid FHIR R4 and was dropped"),
         ({"note": [{"text": 5}, {"text": "x"}, {"text": []}]}, "'note[2].text' is not valid FHIR R4 and was dropped"),
         ({"valueQuantity": {"value": "2.3"}}, "'valueQuantity.value' is text, not a number, and was dropped"),

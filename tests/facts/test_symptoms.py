@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tests.facts.charts import (
     condition,
     days_ago,
     fact_of,
+    knowledge,
     observation,
     quantity,
     verification,
@@ -43,6 +46,22 @@ def cramps(*resources: Json, **how: Any) -> Fact:
 
 def swelling(*resources: Json, **how: Any) -> Fact:
     return fact_of("symptom", "leg-swelling", *resources, **how)
+
+
+LEG_SIGNS = ("leg-swelling", "leg-redness", "leg-warmth", "calf-tenderness", "leg-pain")
+SIGNS = (*LEG_SIGNS, "leg-cramps", "back-or-groin-pain")
+
+
+def reported(*resources: Json) -> dict[str, str]:
+    """Every leg sign that the record reports, with its side ("one" where one side is meant but not named)."""
+    facts = {kind: fact_of("symptom", kind, *resources) for kind in SIGNS}
+    return {
+        kind: "one"
+        if (side := str(fact.attributes["side"])) == "unknown" and fact.attributes.get("one_sided")
+        else side
+        for kind, fact in facts.items()
+        if answer(fact)
+    }
 
 
 def answer(fact: Fact) -> bool | None:
@@ -273,6 +292,223 @@ def test_free_text_is_read_with_its_negations_and_marked_as_text(
     if expected:
         assert fact.attributes["coded"] is False
         assert "from free text" in fact.shown
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("swelling and pain in one leg", {"leg-swelling": "one", "leg-pain": "one"}),
+        ("a single leg is swollen", {"leg-swelling": "one"}),
+        ("redness of one calf", {"leg-redness": "one"}),
+        ("one of her legs is hot", {"leg-warmth": "one"}),
+        ("pain and swelling of left lower leg", {"leg-swelling": "left", "leg-pain": "left"}),
+        ("Swelling of left lower leg", {"leg-swelling": "left"}),
+        ("Edema of left lower extremity", {"leg-swelling": "left"}),
+        ("LLE edema", {"leg-swelling": "left"}),
+        ("R calf red, rt foot swollen", {"leg-redness": "right", "leg-swelling": "right"}),
+        ("pain behind the left knee", {"leg-pain": "left"}),
+        ("pain in the left hip radiating to the leg", {"leg-pain": "left"}),
+        ("swelling left leg", {"leg-swelling": "left"}),
+        ("swollen left lower leg", {"leg-swelling": "left"}),
+        ("swelling of the whole left leg", {"leg-swelling": "left"}),
+        ("swelling since two days in her left leg", {"leg-swelling": "left"}),
+        ("left thigh swelling", {"leg-swelling": "left"}),
+        ("left leg, swollen up to the groin", {"leg-swelling": "left"}),
+        ("left leg feels hot", {"leg-warmth": "left"}),
+        ("redness over right shin", {"leg-redness": "right"}),
+        ("my left leg is aching and swollen", {"leg-swelling": "left", "leg-pain": "left"}),
+        ("right calf: swelling, warmth", {"leg-swelling": "right", "leg-warmth": "right"}),
+        ("swelling, redness, left leg", {"leg-swelling": "left", "leg-redness": "left"}),
+        ("her left foot is red; tender", {"leg-redness": "left", "calf-tenderness": "left"}),
+        ("left groin pain", {"back-or-groin-pain": "left"}),
+        ("pain in the left buttock", {"back-or-groin-pain": "left"}),
+        ("back pain, left leg swelling", {"leg-swelling": "left", "back-or-groin-pain": "unknown"}),
+        ("pain in the back of the left calf", {"leg-pain": "left"}),
+        ("left leg pain is back", {"leg-pain": "left"}),
+        ("swelling of both hands, pain in left leg", {"leg-pain": "left"}),
+        ("swelling of the left hand and cramps in the right leg", {"leg-cramps": "right"}),
+        ("swelling of the hands and feet", {"leg-swelling": "unknown"}),
+        ("pain in the left arm and leg", {"leg-pain": "left"}),
+    ],
+)
+def test_a_sign_and_a_leg_in_any_order_are_a_leg_sign(text: str, found: dict[str, str]) -> None:
+    assert reported(said(text)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("painful cramps in the left leg", {"leg-cramps": "left"}),
+        ("leg cramps, very painful", {"leg-cramps": "unknown"}),
+        ("the cramps in her left calf are painful", {"leg-cramps": "left"}),
+        ("cramping pain in the left calf", {"leg-cramps": "left"}),
+        ("pain in the left calf", {"leg-pain": "left"}),
+        ("cramps and constant pain in the left calf", {"leg-cramps": "left", "leg-pain": "left"}),
+        ("cramp-like pain in the left calf", {"leg-cramps": "left", "leg-pain": "left"}),
+        ("no cramps but left calf painful", {"leg-pain": "left"}),
+    ],
+)
+def test_a_painful_cramp_is_a_cramp_and_a_pain_is_a_pain(text: str, found: dict[str, str]) -> None:
+    assert reported(said(text)) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "swelling of the left hand",
+        "face swelling",
+        "pain in left arm",
+        "red hair",
+        "hot flushes",
+        "leg exam normal, hot flushes",
+        "warm-up exercises for legs",
+        "legs warm and well perfused",
+        "leg swelling: no",
+        "swelling of the left leg: no",
+        "varicose veins",
+        "no swelling of the left calf",
+        "denies redness or swelling of leg",
+        "no left leg swelling, redness or warmth",
+        "no swelling, redness, or warmth of the left calf",
+        "left leg not swollen but not red either",
+        "calves soft, non-tender",
+        "pain-free legs",
+        "her mother has leg swelling, redness",
+        "abdominal cramps, sore throat",
+        "left leg normal, swollen face",
+    ],
+)
+def test_signs_of_another_place_and_denied_signs_are_no_leg_signs(text: str) -> None:
+    assert reported(said(text)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("left leg is swollen but not red", {"leg-swelling": "left"}),
+        ("left leg not painful but swollen", {"leg-swelling": "left"}),
+        ("no pain, swollen left leg", {"leg-swelling": "left"}),
+        ("left leg: no pain; swollen", {"leg-swelling": "left"}),
+        ("non-tender swelling of left leg", {"leg-swelling": "left"}),
+        ("no fever, swelling of the left calf", {"leg-swelling": "left"}),
+        ("no pain or swelling in left leg, right leg swollen", {"leg-swelling": "right"}),
+    ],
+)
+def test_a_denial_of_one_sign_leaves_the_other_standing(text: str, found: dict[str, str]) -> None:
+    assert reported(said(text)) == found
+
+
+def test_a_denied_leg_sign_is_a_no() -> None:
+    for text in (
+        "denies redness or swelling of leg",
+        "no redness of either leg",
+        "redness and swelling absent in legs",
+    ):
+        assert answer(fact_of("symptom", "leg-redness", said(text))) is not True
+    assert answer(fact_of("symptom", "leg-redness", said("denies redness or swelling of leg"))) is False
+    assert answer(fact_of("symptom", "leg-swelling", said("denies redness or swelling of leg"))) is False
+
+
+_WORDS = {
+    "leg-swelling": ("swelling", "swollen", "oedema", "edema"),
+    "leg-redness": ("redness", "red", "erythema"),
+    "leg-warmth": ("warmth", "hot"),
+    "calf-tenderness": ("tenderness", "tender"),
+    "leg-pain": ("pain", "aching", "sore"),
+}
+
+
+@pytest.mark.parametrize(("kind", "word"), [(kind, word) for kind, words in _WORDS.items() for word in words])
+@pytest.mark.parametrize("place", ["left leg", "left lower leg", "left calf"])
+def test_the_order_of_sign_side_and_leg_does_not_matter(kind: str, word: str, place: str) -> None:
+    for text in (
+        f"{word} {place}",
+        f"{place} {word}",
+        f"{word}, {place}",
+        f"{place}: {word}",
+        f"{word} of the {place}",
+    ):
+        assert reported(said(text)) == {kind: "left"}, text
+        assert answer(fact_of("symptom", kind, said(f"no {text}"))) is not True, text
+
+
+@pytest.mark.parametrize("site", [{"text": "left leg"}, concept(SNOMED, "x", display="Left lower leg")])
+def test_the_body_site_gives_a_sign_in_words_its_leg(site: Json) -> None:
+    assert reported(observation({"text": "Swelling"}, bodySite=site)) == {}  # a question without an answer
+    assert reported(observation({"text": "Swelling"}, bodySite=site, valueBoolean=True)) == {"leg-swelling": "left"}
+    assert reported(observation({"text": "note"}, bodySite=site, valueString="red. Swollen")) == {
+        "leg-swelling": "left",
+        "leg-redness": "left",
+    }
+    assert reported(condition({"text": "Swelling"}, bodySite=[site])) == {"leg-swelling": "left"}
+    assert reported(observation({"text": "note"}, bodySite=site, valueString="swollen hand")) == {}
+
+
+def test_the_body_site_may_be_two_codes() -> None:
+    both_codes = {"coding": [*CALF["coding"], *LEFT["coding"]]}
+    assert reported(observation({"text": "Redness"}, bodySite=both_codes, valueBoolean=True)) == {"leg-redness": "left"}
+
+
+def test_a_sign_without_a_leg_or_at_another_site_is_none() -> None:
+    assert reported(observation({"text": "Swelling"}, valueBoolean=True)) == {}
+    assert reported(observation({"text": "Swelling"}, bodySite={"text": "left hand"}, valueBoolean=True)) == {}
+    assert reported(condition({"text": "Swelling"})) == {}
+    assert reported(condition({"text": "Swelling"}, bodySite=[{"text": "left arm"}])) == {}
+
+
+def test_an_examination_of_a_leg_gives_its_answer_the_leg() -> None:
+    assert reported(observation({"text": "Left leg"}, valueString="swollen, warm")) == {
+        "leg-swelling": "left",
+        "leg-warmth": "left",
+    }
+    assert reported(observation({"text": "Leg cramps"}, valueString="painful")) == {"leg-cramps": "unknown"}
+
+
+def test_a_sign_in_words_stays_text() -> None:
+    fact = swelling(observation({"text": "Swelling"}, bodySite={"text": "left leg"}, valueBoolean=True))
+    assert fact.attributes["coded"] is False
+
+
+def test_every_wording_that_is_no_sign_holds_a_word_of_its_concept() -> None:
+    for kind in SIGNS:
+        signs = knowledge().concepts[kind]
+        words = re.compile("|".join(rf"(?<!\w){re.escape(w)}(?!\w)" for w in (*signs.text, *signs.sign, *signs.site)))
+        assert [wording for wording in signs.void if not words.search(wording)] == []
+
+
+def test_a_long_text_of_signs_is_read_in_no_time() -> None:
+    for text in ("red leg " * 250, "no red, " * 250, "red leg hand " * 160, "to the mid " * 180, "pain and " * 220):
+        started = perf_counter()
+        fact_of("symptom", "leg-redness", said(text))
+        fact_of("symptom", "leg-pain", said(text))
+        assert perf_counter() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("finding", "severe"),
+    [
+        (observation(CRAMPS, valueString="severe, at night"), True),
+        (observation(CRAMPS, valueString="sleep-disrupting"), True),
+        (observation(CRAMPS, valueString="sleep disrupted"), True),
+        (observation(CRAMPS, valueString="disturbs her sleep"), True),
+        (observation(CRAMPS, valueCodeableConcept={"text": "Severe"}), True),
+        (observation({**CRAMPS, "text": "Severe leg cramps"}), True),
+        (said("cramps in both legs wake her at night"), True),
+        (said("leg cramps, keep her awake"), True),
+        (condition(CRAMPS, severity=concept(SNOMED, "24484000")), True),
+        (condition(CRAMPS, severity={"text": "Severe"}), True),
+        (condition(CRAMPS, severity={"text": "Mild"}), None),
+        (observation(CRAMPS), None),
+        (observation(CRAMPS, valueString="every night"), None),
+        (said("leg cramps, not severe"), None),
+        (observation(CRAMPS, valueString="on waking"), None),
+        (said("leg cramps, severe headache"), None),
+        (said("leg cramps that do not disturb her sleep"), None),
+    ],
+)
+def test_severity_is_stated_or_unknown(finding: Json, severe: bool | None) -> None:
+    assert answer(cramps(finding)) is True
+    assert cramps(finding).attributes.get("severe") is severe
 
 
 def test_text_and_code_of_one_day_together_are_coded() -> None:

@@ -23,6 +23,8 @@ FACT_LIMITS = {
     "ionised-calcium-plausible-low": "0.50 mmol/L",
     "ionised-calcium-plausible-high": "3.00 mmol/L",
     "albumin-reference": "40 g/L",
+    "albumin-plausible-low": "10 g/L",
+    "albumin-plausible-high": "70 g/L",
     "albumin-adjustment-factor": "0.02 mmol/g",
 }
 
