@@ -19,6 +19,7 @@ from cds.knowledge.model import (
     AnyOf,
     CardText,
     Clause,
+    Condition,
     FactKey,
     KnowledgeBase,
     Rule,
@@ -28,7 +29,7 @@ from cds.knowledge.model import (
     Variant,
     conditions_of,
 )
-from cds.knowledge.vocabulary import INDICATORS
+from cds.knowledge.vocabulary import INDICATORS, KINDS
 
 MOST_CARDS = 5
 
@@ -193,9 +194,7 @@ def _part(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, var
         facts.extend(_facts_behind(census, outcome, f"variant:{rule.id}:{number}"))
         clauses.extend(variant.when)
     unchecked = tuple(c for n, c in enumerate(rule.unless) if outcome.is_true(f"unchecked:{rule.id}:{n}"))
-    # What another alternative of an `any` would have needed is not missing: this rule holds without it.
-    needed = [clause for clause in rule.when if not isinstance(clause, AnyOf)]
-    keys = dict.fromkeys(_keys(base, (*needed, *unchecked)))
+    keys = dict.fromkeys(_keys(base, (*rule.when, *unchecked)))
     missing = tuple(census.facts[key] for key in keys if key in census.facts and census.facts[key].state == "unknown")
     return Part(
         rule, variant, _unique(facts), missing, unchecked, tuple(branches), _thresholds(base, (*clauses, *rule.unless))
@@ -218,14 +217,25 @@ def _facts_behind(
 
 
 def _keys(base: KnowledgeBase, clauses: Iterable[Clause], seen: frozenset[str] = frozenset()) -> Iterator[FactKey]:
-    for condition in conditions_of(iter(clauses)):
+    """Facts whose ignorance the card should name, through findings.
+
+    An alternative that this rule did without counts only where data were due: a symptom nobody asked about is no gap.
+    """
+    for condition, sole in _with_need(clauses):
         if condition.is_fact:
-            yield condition.key
+            if sole or KINDS[condition.kind].closed:
+                yield condition.key
         elif condition.kind == "finding" and condition.concept not in seen:
             for rule in base.rules:
                 if rule.concludes == condition.concept:
-                    inner = [clause for clause in rule.when if not isinstance(clause, AnyOf)]
-                    yield from _keys(base, inner, seen | {condition.concept})
+                    yield from _keys(base, rule.when, seen | {condition.concept})
+
+
+def _with_need(clauses: Iterable[Clause]) -> Iterator[tuple[Condition, bool]]:
+    """Each condition, and whether the rule cannot do without it."""
+    for clause in clauses:
+        for condition in conditions_of(iter((clause,))):
+            yield condition, not isinstance(clause, AnyOf)
 
 
 def _thresholds(

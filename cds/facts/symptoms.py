@@ -61,7 +61,6 @@ _SEVERE = re.compile(
     r"(?:wak(?:es?|ing|ens?|ened|ening)|awak(?:es|ens?|ened|ening)|awoken|a?woke|woken"
     r"|awake (?:at|all) night))\b(?! in the (?:early )?morning)"
 )
-_SEVERE_CODES = frozenset({"24484000"})
 _FINDING_SYSTEMS = (
     "http://snomed.info/sct",
     "http://hl7.org/fhir/sid/icd-10-cm",
@@ -386,7 +385,7 @@ def _without_denials(text: str, target: Concept) -> str:
 
 def _is_severe(base: KnowledgeBase, target: Concept, spoken: list[str], severity: Any) -> bool:
     """Whether the record calls this symptom severe; the severe headache of the same note is another matter."""
-    if any(code in _SEVERE_CODES for _, code, _ in codings(severity)):
+    if any(match.concept == "severe" for match in by_code(base, severity)):
         return True
     others = [c for c in base.concepts.values() if c.family == target.family and c.id != target.id]
     return any(states(text, _SEVERE) for text in texts(severity)) or any(
