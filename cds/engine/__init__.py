@@ -3,7 +3,7 @@
 durable-rules is used through its C module only, and only for conjunctions of integer tests over one flat fact
 per group of rules, in one session that is deleted after each evaluation. In that part it gave no wrong answer
 in millions of evaluations. Outside it, it was seen to fire on absent data, to drop facts silently, to mix
-patients whose ids share a hash, to hang and to kill the process; `tests/engine/ test_traps.py` keeps those
+patients whose ids share a hash, to hang and to kill the process; `tests/engine/test_traps.py` keeps those
 findings. Three values, strata, negation and the trace are therefore ours, and a second, naive evaluator
 cross-checks each answer.
 

@@ -133,14 +133,14 @@ def _facts(item: Item | None, today: date) -> dict[FactKey, CaseFact]:
             if key not in _KEYS:
                 value.problem(f"a case says nothing with '{key}' (known: {', '.join(_KEYS)})")
                 del entries[key]
-        facts[(kind, concept)] = _fact(row, kind, concept, entries, today)
+        facts[(kind, concept)] = _fact(kind, concept, entries, today)
     return facts
 
 
 _FLAGS = ("one_sided", "persistent", "severe", "active", "selected", "dose_known", "present", "coded", "above_range")
 
 
-def _fact(row: Item, kind: str, concept: str, entries: dict[str, Item], today: date) -> CaseFact:
+def _fact(kind: str, concept: str, entries: dict[str, Item], today: date) -> CaseFact:
     if "unknown" in entries:
         return CaseFact(kind, concept, "unknown", {}, None)
     if "absent" in entries:
