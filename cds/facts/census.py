@@ -7,10 +7,11 @@ from datetime import date, datetime, tzinfo
 from typing import Any
 
 from cds.facts.conditions import allergy_fact, condition_fact, procedure_fact, request_fact
+from cds.facts.intake import intake_fact
 from cds.facts.laboratory import adjusted_calcium, newest_value, unadjusted_calcium
 from cds.facts.medicines import medication_fact, order_fact
 from cds.facts.model import Census, Fact, absent, known
-from cds.facts.nutrition import diet_fact, exposure_fact, intake_fact
+from cds.facts.nutrition import diet_fact, exposure_fact
 from cds.facts.pregnancy import pregnancy_facts
 from cds.facts.record import COVERAGE, PART_TITLES, Record, take_record
 from cds.facts.symptoms import symptom_fact

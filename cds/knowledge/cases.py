@@ -115,7 +115,8 @@ _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*(\S+)")
 _GESTATION = re.compile(r"(\d+)w([0-6])d")
 _KEYS = (
     "value", "date", "absent", "unknown", "is", "side", "one_sided", "persistent", "active", "selected", "dose",
-    "single_dose", "dose_known", "present", "coded", "severe", "above_range", "pregnancy_range",
+    "single_dose", "dose_known", "present", "coded", "severe", "above_range", "below_range", "lower_limit",
+    "upper_limit", "pregnancy_range", "result", "after_signs", "reason", "days_after_counselling",
 )  # fmt: skip
 
 
@@ -137,7 +138,15 @@ def _facts(item: Item | None, today: date) -> dict[FactKey, CaseFact]:
     return facts
 
 
-_FLAGS = ("one_sided", "persistent", "severe", "active", "selected", "dose_known", "present", "coded", "above_range")
+_FLAGS = (
+    "one_sided", "persistent", "severe", "active", "selected", "dose_known", "present", "coded", "above_range",
+    "below_range", "lower_limit", "upper_limit", "after_signs",
+)  # fmt: skip
+_WORDS = {
+    "pregnancy_range": ("below", "inside", "above", "none"),
+    "result": ("negative", "positive", "unclear"),
+    "reason": ("malaria",),
+}
 
 
 def _fact(kind: str, concept: str, entries: dict[str, Item], today: date) -> CaseFact:
@@ -155,8 +164,11 @@ def _fact(kind: str, concept: str, entries: dict[str, Item], today: date) -> Cas
     for key, name in (("is", "level"), ("side", "side")):
         if key in entries and not (kind == "gestation" and key == "is"):
             attributes[name] = entries[key].choice(SIDES) if key == "side" else entries[key].text()
-    if "pregnancy_range" in entries:
-        attributes["pregnancy_range"] = entries["pregnancy_range"].choice(("below", "inside", "above"))
+    for key, choices in _WORDS.items():
+        if key in entries:
+            attributes[key] = entries[key].choice(choices)
+    if "days_after_counselling" in entries:
+        attributes["days_after_counselling"] = entries["days_after_counselling"].number()
     for key in _FLAGS:
         if key in entries:
             attributes[key] = entries[key].boolean()

@@ -257,7 +257,8 @@ def _check_condition(base: KnowledgeBase, condition: Condition) -> Iterator[Prob
             near = did_you_mean(assertion.threshold, list(base.thresholds))
             yield _at(place, f"{assertion.keyword}: no threshold '{assertion.threshold}'{near}")
             continue
-        needed = "d" if assertion.word.attribute == "age" else CANONICAL_UNITS.get(condition.key)
+        in_days = assertion.word.attribute in ("age", "days_after_counselling")
+        needed = "d" if in_days else CANONICAL_UNITS.get(condition.key)
         if assertion.word.attribute == "single_dose" and needed:
             needed = needed.removesuffix("/d")
         if needed is None:

@@ -124,7 +124,7 @@ class _Loader:
                         item.problem(f"threshold '{name}' stands also in {thresholds[name].place}; ids are unique")
                     thresholds[name] = self._threshold(name, item)
             for path in sorted(folder.glob("*.yaml")):
-                if path.name != "thresholds.yaml" and not path.name.endswith(".cases.yaml"):
+                if path.name != "thresholds.yaml" and "." not in path.stem:
                     rules.append(self._rule(topic, path))
         flags: dict[str, bool] = {}
         thresholds = self._profile(thresholds, flags)
