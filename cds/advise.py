@@ -150,7 +150,7 @@ class Adviser:
         outcome = self.evaluate(census)
         recommendations = recommend(self.knowledge, census, outcome)
         encounter = request.context.encounter_id
-        cards = tuple(render(self.knowledge, census, r, encounter, now) for r in recommendations)
+        cards = tuple(render(self.knowledge, census, r, encounter, now, record) for r in recommendations)
         return Advice(cards, recommendations, census, outcome, census.notes(), self.knowledge.hash)
 
     def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:

@@ -15,7 +15,9 @@ from typing import Any
 
 from cds.cards.recommend import Part, Recommendation
 from cds.cards.text import escape, fill, plain, summary
+from cds.facts.coding import texts
 from cds.facts.model import Census, Fact
+from cds.facts.record import Record
 from cds.hooks import Action, Card, Coding, Link, Source, Suggestion
 from cds.knowledge.lint import clause_text
 from cds.knowledge.model import ALWAYS, Activity, Clause, Code, Condition, Evidence, KnowledgeBase, conditions_of
@@ -29,13 +31,21 @@ MOST_LINKS = 4
 
 
 def render(
-    base: KnowledgeBase, census: Census, recommendation: Recommendation, encounter_id: str | None, now: datetime
+    base: KnowledgeBase,
+    census: Census,
+    recommendation: Recommendation,
+    encounter_id: str | None,
+    now: datetime,
+    record: Record | None = None,
 ) -> Card:
-    """The card of one recommendation. Uuids are fresh; everything else is decided by the arguments."""
+    """The card of one recommendation. Uuids are fresh; everything else is decided by the arguments.
+
+    ``record`` holds the originals that a proposal to pause a medicine repeats; without it there is no such proposal.
+    """
     rule = recommendation.rule
     words = {name: threshold.quoted for name, threshold in base.thresholds.items()}
     spoken = {name: plain(_brief(facts), 80) for name, facts in recommendation.bound.items()}
-    suggestions = tuple(_suggestions(base, census, recommendation, encounter_id))
+    suggestions = tuple(_suggestions(base, census, recommendation, encounter_id, record))
     reasons = rule.then.override_reasons if rule.then else ()
     first = rule.evidence[0]
     origin = base.sources[first.source]
@@ -166,13 +176,20 @@ def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link
 
 
 def _suggestions(
-    base: KnowledgeBase, census: Census, recommendation: Recommendation, encounter_id: str | None
+    base: KnowledgeBase,
+    census: Census,
+    recommendation: Recommendation,
+    encounter_id: str | None,
+    record: Record | None,
 ) -> Iterator[Suggestion]:
     """Proposals for the clinician to choose; what is already ordered or done is not among them."""
     needless = {activity.id for activity, _ in recommendation.redundant}
     for suggestion in recommendation.suggest:
         if suggestion.remove is not None:
             actions = tuple(_removals(recommendation.bound.get(suggestion.remove, ())))
+        elif suggestion.stop is not None:
+            facts = recommendation.bound.get(suggestion.stop, ())
+            actions = tuple(_pauses(record, facts, recommendation.rule.title)) if record is not None else ()
         else:
             wanted = [base.activities[name] for name in suggestion.create if name not in needless]
             actions = tuple(_create(census, recommendation, activity, encounter_id) for activity in wanted)
@@ -185,6 +202,29 @@ def _removals(facts: tuple[Fact, ...]) -> Iterator[Action]:
     for source in dict.fromkeys(source for fact in facts for source in fact.sources):
         if " " not in source:
             yield Action(type="delete", description=f"Remove the draft order {source}", resource_id=source)
+
+
+def _pauses(record: Record, facts: tuple[Fact, ...], reason: str) -> Iterator[Action]:
+    """Update actions that put the active requests behind medication facts on hold, each once.
+
+    An update replaces the whole resource, so it repeats the original but for status and its reason. What cannot be
+    repeated without loss (a statement, a resource that was mended or has no id) is only named in the text.
+    """
+    for source in dict.fromkeys(source for fact in facts for source in fact.sources):
+        original = record.original("MedicationRequest", source)
+        if original is not None and original.get("status") == "active":
+            resource = {**original, "status": "on-hold", "statusReason": {"text": reason}}
+            yield Action(
+                type="update", description=f"Propose to put on hold: {_medicine(original, source)}", resource=resource
+            )
+
+
+def _medicine(request: dict[str, Any], source: str) -> str:
+    """What a medication request says it is about, with its reference."""
+    reference = request.get("medicationReference")
+    display = reference.get("display") if isinstance(reference, dict) else None
+    name = next(iter(texts(request.get("medicationCodeableConcept"))), display)
+    return f"{plain(name, 80)} ({source})" if name else source
 
 
 def _create(census: Census, recommendation: Recommendation, activity: Activity, encounter_id: str | None) -> Action:

@@ -109,6 +109,15 @@ class Record:
                 if resource.draft == drafts:
                     yield resource
 
+    def original(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The raw resource `Type/id` of the patient, to be repeated without loss; never to be written to.
+
+        None unless there is exactly one, it has an id, is no draft, and was read without mending anything.
+        """
+        rows = [r for r in self.of(kind) if r.name == name and isinstance(r.raw.get("id"), str)]
+        clean = len(rows) == 1 and rows[0].read.model is not None and not rows[0].read.remarks
+        return rows[0].raw if clean else None
+
     def gap(self, kind: str) -> str:
         """Why the silence of the record proves nothing for this kind of fact; empty when it does."""
         gaps = [f"{PART_TITLES[part]} {self.withheld[part]}" for part in COVERAGE[kind] if part in self.withheld]

@@ -50,6 +50,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAMES_WITH_DIGITS = re.compile(r"25-OH|\b(?:19|20)\d\d\b|\bD[23]\b")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 SUMMARY_LIMIT = 139
+_ARTICLE = {"order": "an order", "medication": "a medication"}
 
 
 def placeholders(text: str) -> list[str]:
@@ -141,7 +142,7 @@ def _check_advice(base: KnowledgeBase, rule: Rule, others: set[str]) -> Iterator
             yield _at(
                 rule.place, f"then: no other rule '{name}' to merge into or modify{did_you_mean(name, list(others))}"
             )
-    bound = {c.bind for c in conditions_of(iter(rule.when)) if c.bind}
+    bound = _bound(rule.when)
     if then.modifies is not None:
         for name in then.modifies.replace:
             if not any(name in _part_ids(base, target) for target in then.modifies.rules):
@@ -149,23 +150,29 @@ def _check_advice(base: KnowledgeBase, rule: Rule, others: set[str]) -> Iterator
         yield from _check_texts(base, rule, bound, [*then.modifies.replace.values(), *then.modifies.add])
     if then.card is None:
         return
-    forms = [then.card]
+    forms = [(then.card, bound)]
     for variant in then.variants:
         if not variant.when:
             yield _at(variant.place, "a variant needs a condition")
-        forms.append(
-            CardText(
-                variant.indicator or then.card.indicator,
-                variant.summary or then.card.summary,
-                variant.detail if variant.detail is not None else then.card.detail,
-                variant.suggest if variant.suggest is not None else then.card.suggest,
-            )
+        form = CardText(
+            variant.indicator or then.card.indicator,
+            variant.summary or then.card.summary,
+            variant.detail if variant.detail is not None else then.card.detail,
+            variant.suggest if variant.suggest is not None else then.card.suggest,
         )
-        bound_here = bound | {c.bind for c in conditions_of(iter(variant.when)) if c.bind}
-        yield from _check_texts(base, rule, bound_here, [forms[-1].summary, *(p.text for p in forms[-1].detail)])
-    yield from _check_texts(base, rule, bound, [then.card.summary, *(p.text for p in then.card.detail)])
-    for form in forms:
-        yield from _check_card(base, rule, form, bound)
+        forms.append((form, _bound((*rule.when, *variant.when))))
+    for form, names in forms:
+        yield from _check_texts(base, rule, names, [form.summary, *(p.text for p in form.detail)])
+        yield from _check_card(base, rule, form, names)
+
+
+def _bound(clauses: Iterable[Clause]) -> dict[str, set[str]]:
+    """Each name that a condition binds with `as`, and the kinds of fact that it may stand for."""
+    names: dict[str, set[str]] = {}
+    for condition in conditions_of(iter(clauses)):
+        if condition.bind:
+            names.setdefault(condition.bind, set()).add(condition.kind)
+    return names
 
 
 def _part_ids(base: KnowledgeBase, rule_id: str) -> set[str]:
@@ -175,7 +182,7 @@ def _part_ids(base: KnowledgeBase, rule_id: str) -> set[str]:
     return {part.id for part in rule.then.card.detail if part.id}
 
 
-def _check_card(base: KnowledgeBase, rule: Rule, form: CardText, bound: set[str]) -> Iterator[Problem]:
+def _check_card(base: KnowledgeBase, rule: Rule, form: CardText, bound: Mapping[str, set[str]]) -> Iterator[Problem]:
     length = len(_fill(base, form.summary))
     if not 0 < length <= SUMMARY_LIMIT:
         yield _at(rule.place, f"summary: {length} characters; CDS Hooks allows 1 to {SUMMARY_LIMIT}")
@@ -187,22 +194,24 @@ def _check_card(base: KnowledgeBase, rule: Rule, form: CardText, bound: set[str]
 
 
 def _check_suggestion(
-    base: KnowledgeBase, rule: Rule, suggestion: SuggestionRule, bound: set[str]
+    base: KnowledgeBase, rule: Rule, suggestion: SuggestionRule, bound: Mapping[str, set[str]]
 ) -> Iterator[Problem]:
     for name in suggestion.create:
         if name not in base.activities:
             yield _at(rule.place, f"suggest: no activity '{name}'{did_you_mean(name, list(base.activities))}")
-    if suggestion.remove is not None and suggestion.remove not in bound:
-        yield _at(
-            rule.place, f"suggest: nothing is bound to '{suggestion.remove}'; add `as: {suggestion.remove}` to an order"
-        )
+    for word, bind, kind in (("remove", suggestion.remove, "order"), ("stop", suggestion.stop, "medication")):
+        if bind is not None and bind not in bound:
+            yield _at(rule.place, f"suggest: nothing is bound to '{bind}'; add `as: {bind}` to {_ARTICLE[kind]}")
+        elif bind is not None and bound[bind] != {kind}:
+            kinds = " and ".join(sorted(bound[bind]))
+            yield _at(rule.place, f"suggest: '{word}' needs {_ARTICLE[kind]}, and '{bind}' is bound to {kinds}")
 
 
 def _fill(base: KnowledgeBase, text: str) -> str:
     return _PLACEHOLDER.sub(lambda m: base.thresholds[m[1]].quoted if m[1] in base.thresholds else "x" * 20, text)
 
 
-def _check_texts(base: KnowledgeBase, rule: Rule, bound: set[str], texts: Iterable[str]) -> Iterator[Problem]:
+def _check_texts(base: KnowledgeBase, rule: Rule, bound: Iterable[str], texts: Iterable[str]) -> Iterator[Problem]:
     for text in texts:
         for name in placeholders(text):
             if name not in base.thresholds and name not in bound:

@@ -447,16 +447,20 @@ class _Loader:
     def _suggestions(self, item: Item | None) -> tuple[SuggestionRule, ...]:
         rows = []
         for row in item.list() if item else []:
-            entry = row.mapping(("label", "create", "remove"), ("label",))
+            entry = row.mapping(("label", "create", "remove", "stop"), ("label",))
             rows.append(
                 SuggestionRule(
                     entry["label"].text() if "label" in entry else "",
                     entry["create"].texts() if "create" in entry else (),
                     entry["remove"].text() if "remove" in entry else None,
+                    entry["stop"].text() if "stop" in entry else None,
                 )
             )
-            if ("create" in entry) == ("remove" in entry):
-                row.problem("a suggestion either creates activities or removes the order bound to a name")
+            if len({"create", "remove", "stop"} & entry.keys()) != 1:
+                row.problem(
+                    "a suggestion does one thing: it creates activities, removes the draft order bound to a name, or"
+                    " stops the active medicine bound to a name"
+                )
         return tuple(rows)
 
     def _variant(self, item: Item) -> Variant:

@@ -178,9 +178,12 @@ class TextPart:
 
 @dataclass(frozen=True)
 class SuggestionRule:
+    """One proposal: activities to create, or the name that binds draft orders to remove or active requests to pause."""
+
     label: str
     create: tuple[str, ...] = ()
     remove: str | None = None
+    stop: str | None = None
 
 
 @dataclass(frozen=True)

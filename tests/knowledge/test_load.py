@@ -32,7 +32,7 @@ def test_a_folder_without_faults_loads_every_rule_and_threshold(rules: Rules) ->
         ("not_measured_within", "not_mesured_within", "not_mesured", "did you mean 'not_measured_within'?"),
         ("{gestation: pregnant}", "{gestation: pregnant, lab: x}", "lab: x", "when[0]: a condition names one fact"),
         ("  indicator: info\n", "", "summary", "then: 'indicator' is missing"),
-        ("create: [serum-calcium-test]", "", "label", "suggest[0]: a suggestion either creates"),
+        ("create: [serum-calcium-test]", "", "label", "suggest[0]: a suggestion does one thing"),
         ("status: draft", "status: draft\ncolour: red", "colour", "colour: unknown key (known: id, title,"),
     ],
 )  # fmt: skip
