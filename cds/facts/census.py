@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from cds.facts.calf import calf_difference
 from cds.facts.conditions import allergy_fact, condition_fact, procedure_fact, request_fact
+from cds.facts.imaging import imaging_fact
 from cds.facts.intake import intake_fact
 from cds.facts.laboratory import adjusted_calcium, newest_value, unadjusted_calcium
 from cds.facts.medicines import medication_fact, order_fact
@@ -21,6 +23,7 @@ _Derived = Callable[[KnowledgeBase, Record, date, tzinfo], Fact]
 _DERIVED: dict[FactKey, _Derived] = {
     ("lab", "adjusted-calcium"): adjusted_calcium,
     ("lab", "unadjusted-calcium"): unadjusted_calcium,
+    ("vital", "calf-circumference-difference"): calf_difference,
 }
 _Reader = Callable[[KnowledgeBase, Record, FactKey, date, tzinfo], Fact]
 _READERS: dict[str, _Reader] = {
@@ -30,6 +33,7 @@ _READERS: dict[str, _Reader] = {
     "intake": intake_fact,
     "exposure": exposure_fact,
     "symptom": symptom_fact,
+    "imaging": imaging_fact,
     "medication": medication_fact,
     "condition": condition_fact,
     "allergy": allergy_fact,

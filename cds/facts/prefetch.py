@@ -23,12 +23,18 @@ _PREGNANCY_CONCEPTS = (
     "gestational-age",
     "last-menstrual-period",
 )
-_OBSERVATION_PARTS = {
+_PARTS_BY_CODE = {
     "pregnancy": ("gestation",),
     "laboratory": ("lab",),
     "vitals": ("vital",),
     "nutrition": ("diet", "exposure"),
     "symptoms": ("symptom",),
+    "diagnosticReports": ("imaging",),
+}
+# A search by code finds the Observation, not its components: these are asked for by the panel too.
+_PANELS = {
+    "systolic-blood-pressure": ("blood-pressure-panel",),
+    "diastolic-blood-pressure": ("blood-pressure-panel",),
 }
 _ACTIVE_ONLY = ("medicationRequests", "medicationStatements", "serviceRequests")
 
@@ -45,7 +51,7 @@ def _template(base: KnowledgeBase, facts: tuple[FactKey, ...], part: str) -> str
     if part == "patient":
         return "Patient/{{context.patientId}}"
     search = f"{PARTS[part]}?{_PATIENT}"
-    if part in _OBSERVATION_PARTS:
+    if part in _PARTS_BY_CODE:
         return f"{search}&code={','.join(dict.fromkeys(_codes(base, facts, part)))}"
     return f"{search}&status=active" if part in _ACTIVE_ONLY else search
 
@@ -53,9 +59,10 @@ def _template(base: KnowledgeBase, facts: tuple[FactKey, ...], part: str) -> str
 def _codes(base: KnowledgeBase, facts: tuple[FactKey, ...], part: str) -> Iterator[str]:
     """system|code of every code that the facts of this part are read from; diagnosis codes are no observations."""
     for kind, concept in facts:
-        if kind not in _OBSERVATION_PARTS[part]:
+        if kind not in _PARTS_BY_CODE[part]:
             continue
-        names = _PREGNANCY_CONCEPTS if kind == "gestation" else (concept, *LOOK_ALIKES.get(concept, ()))
+        beside = (*LOOK_ALIKES.get(concept, ()), *_PANELS.get(concept, ()))
+        names = _PREGNANCY_CONCEPTS if kind == "gestation" else (concept, *beside)
         for code in (code for name in names if name in base.concepts for code in base.concepts[name].codes):
             if "icd-10" not in code.system:
                 yield f"{code.system}|{code.code}"

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 RESOURCES = (
     "Patient", "Observation", "Condition", "MedicationRequest", "MedicationStatement", "ServiceRequest",
-    "AllergyIntolerance", "Procedure",
+    "AllergyIntolerance", "Procedure", "DiagnosticReport",
 )  # fmt: skip
 
 # Required by R4, read by no rule: a stand-in lets the rest of the resource validate. Never Observation.status or a
@@ -35,7 +35,7 @@ _DRAFT_STAND_INS: dict[str, Any] = {"subject": {"display": "patient of the hook"
 _UNREAD = frozenset({"text", "contained", "meta", "language"})
 _MODIFIERS = ("modifierExtension", "implicitRules")
 _DECISIVE = frozenset({"status", "clinicalStatus", "verificationStatus", "doNotPerform", "dataAbsentReason", "gender"})
-_DECISIVE_STEMS = ("value", "abatement", "deceased")
+_DECISIVE_STEMS = ("value", "abatement", "deceased", "conclusion")
 _DOSAGES = ("dosageInstruction", "dosage")
 _MAX_ROUNDS = 20
 _DATE_PART = re.compile(r"\d{4}-\d{2}-\d{2}(?=[T ])")

@@ -26,6 +26,7 @@ PARTS: dict[str, str] = {
     "medicationRequests": "MedicationRequest",
     "medicationStatements": "MedicationStatement",
     "serviceRequests": "ServiceRequest",
+    "diagnosticReports": "DiagnosticReport",
     "allergies": "AllergyIntolerance",
     "procedures": "Procedure",
 }
@@ -42,6 +43,7 @@ PART_TITLES = {
     "medicationRequests": "medication requests",
     "medicationStatements": "medication statements",
     "serviceRequests": "open orders and referrals",
+    "diagnosticReports": "reports of leg ultrasound",
     "allergies": "allergies",
     "procedures": "procedures and counselling",
 }
@@ -56,6 +58,7 @@ COVERAGE: dict[str, tuple[str, ...]] = {
     "intake": ("nutrition", "medicationRequests", "medicationStatements"),
     "exposure": ("nutrition",),
     "symptom": ("symptoms", "conditions"),
+    "imaging": ("diagnosticReports",),
     "condition": ("conditions",),
     "allergy": ("allergies", "conditions"),
     "procedure": ("procedures",),

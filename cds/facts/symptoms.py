@@ -2,7 +2,8 @@
 
 Silence is not a "no": a symptom nobody recorded stays unknown, and a "no" for one leg says nothing about the other. On
 the newest day with an answer, a report outweighs a denial. The side comes from bodySite, from the code, or from text;
-text alone, without a known code, is marked (`coded` is false) so that a rule can say less.
+text alone, without a known code, is marked (`coded` is false) so that a rule can say less. A note is read only beside
+a coded finding, for side and timing: it never makes a finding by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, tzinfo
+from decimal import Decimal
 from typing import Any
 
 from cds.facts.coding import (
@@ -26,7 +28,7 @@ from cds.facts.coding import (
     states,
     texts,
 )
-from cds.facts.conditions import clinical_state, exists, means, onset
+from cds.facts.conditions import clinical_state, exists, means, onset, procedure_fact
 from cds.facts.dates import Moment, age_in_days, moment
 from cds.facts.model import Fact, known, unknown
 from cds.facts.observations import effective, glance, standing
@@ -61,6 +63,17 @@ _SEVERE = re.compile(
     r"(?:wak(?:es?|ing|ens?|ened|ening)|awak(?:es|ens?|ened|ening)|awoken|a?woke|woken"
     r"|awake (?:at|all) night))\b(?! in the (?:early )?morning)"
 )
+# Night or day, and since when: shown on the card as it was said.
+_COUNT = r"(?:\d+|an?|one|two|three|four|five|six|several|a few|some)"
+_TIMING = re.compile(
+    r"\b(?:at night(?: only)?|nocturnal|night[- ]?time|nightly|every night|sleep related|during sleep"
+    r"|(?:during|in) the (?:day(?:time)?|evening|morning|night)|by day|day and night|daytime|at rest|on waking"
+    r"|associated with rest"
+    rf"|(?:for|since|over) (?:the (?:last|past) )?(?:about )?{_COUNT} (?:hours?|days?|weeks?|months?)"
+    rf"|{_COUNT} (?:hours?|days?|weeks?|months?) ago|since (?:yesterday|last (?:night|week|month)))\b"
+)
+# Self-care counselling decides when such a symptom counts as lasting (catalogue T50).
+_COUNSELLING = {"leg-cramps": "self-care-counselling"}
 _FINDING_SYSTEMS = (
     "http://snomed.info/sct",
     "http://hl7.org/fhir/sid/icd-10-cm",
@@ -85,6 +98,7 @@ class Report:
     severe: bool
     coded: bool
     shown: str
+    timing: tuple[str, ...] = ()
 
 
 def symptom_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
@@ -98,10 +112,22 @@ def symptom_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date,
     of_the_day = [r for r in answers if r.when is not None and r.when.last == newest] or answers
     reports = [r for r in of_the_day if r.present]
     if reports:
-        return _reported(base, key, title, reports, today, remarks)
+        counselled = _days_after_counselling(base, record, key[1], newest, today, zone)
+        return _reported(base, key, title, reports, today, remarks, counselled)
     if of_the_day:
         return _denied(base, key, title, of_the_day, today, remarks)
     return unknown(key, title, record.gap("symptom") or "not recorded", remarks)
+
+
+def _days_after_counselling(
+    base: KnowledgeBase, record: Record, symptom: str, reported: date | None, today: date, zone: tzinfo
+) -> Decimal | None:
+    """Whole days from the newest documented counselling to the newest report; None unless the report is the later."""
+    about = _COUNSELLING.get(symptom)
+    if about is None or about not in base.concepts or reported is None:
+        return None
+    day = procedure_fact(base, record, ("procedure", about), today, zone).day
+    return Decimal((reported - day).days) if day is not None and day < reported else None
 
 
 def _is_past(when: Moment | None, today: date) -> bool:
@@ -141,7 +167,13 @@ def _denied(
 
 
 def _reported(
-    base: KnowledgeBase, key: FactKey, title: str, reports: list[Report], today: date, remarks: tuple[str, ...]
+    base: KnowledgeBase,
+    key: FactKey,
+    title: str,
+    reports: list[Report],
+    today: date,
+    remarks: tuple[str, ...],
+    counselled: Decimal | None,
 ) -> Fact:
     side = one_side(r.side for r in reports)
     reports = sorted(reports, key=lambda r: (not r.coded, r.side == "unknown", r.resource.name))
@@ -151,6 +183,7 @@ def _reported(
     parts = [
         side if named else "one side" if side == "one" else "",
         first.shown if first.shown.lower() != title.lower() else "",
+        *(t for t in dict.fromkeys(t for r in reports for t in r.timing) if t not in first.shown.lower()),
         "" if coded else "from free text",
     ]
     return known(
@@ -166,6 +199,7 @@ def _reported(
         persistent=True if any(r.persistent for r in reports) else None,
         severe=True if any(r.severe for r in reports) else None,
         coded=coded,
+        days_after_counselling=counselled,
     )
 
 
@@ -365,15 +399,35 @@ def _report(
     if getattr(holder, "valueString", None):
         spoken.append(holder.valueString)
     target = base.concepts[match.concept]
+    notes = _notes(model) if match.code is not None and holder is model else []
+    beside = [*spoken, *notes]
     told = [_without_denials(text, target) for text in spoken] if present else spoken
     site = site_of(base, _sites(model), told, match.code, target.elsewhere)
+    if site.side == "unknown" or not site.leg:
+        in_note = site_of(
+            base, _sites(model), [_without_denials(t, target) for t in beside], match.code, target.elsewhere
+        )
+        site = in_note if in_note.leg or not site.leg else site
     words = " ".join(spoken).lower()
-    if match.code is not None and not _fits(match.code, site, words):
+    if match.code is not None and not _fits(base, match.code, site, words, _sites(model)):
         return None
     persistent = bool(match.code and match.code.persistent) or bool(_PERSISTENT.search(words))
     shown = match.text or next(iter(texts(holder.code)), "")
     severe = _is_severe(base, target, spoken, getattr(model, "severity", None))
-    return Report(resource, present, when, site.side, persistent, severe, match.code is not None, shown)
+    timing = tuple(_timing(match.code, beside)) if present else ()
+    return Report(resource, present, when, site.side, persistent, severe, match.code is not None, shown, timing)
+
+
+def _notes(model: Any) -> list[str]:
+    """The texts of the annotations beside a finding."""
+    return [note.text for note in model.note or () if note.text]
+
+
+def _timing(code: Code | None, spoken: Iterable[str]) -> Iterator[str]:
+    """Night or day and since when, in the words of the record; each once."""
+    texts_ = (*spoken, *([code.display] if code is not None else []))
+    for text in texts_:
+        yield from dict.fromkeys(hit[0] for hit in _TIMING.finditer(text[:2000].lower()))
 
 
 def _without_denials(text: str, target: Concept) -> str:
@@ -396,8 +450,15 @@ def _is_severe(base: KnowledgeBase, target: Concept, spoken: list[str], severity
     )
 
 
-def _fits(code: Code, site: Site, words: str) -> bool:
-    """Whether a code that names no leg may count as one here."""
+def _fits(base: KnowledgeBase, code: Code, site: Site, words: str, sites: list[Any]) -> bool:
+    """Whether a code that names no place may count as one of its place here."""
     if code.needs_site == "leg":
         return site.leg
+    if code.needs_site is not None:
+        place = base.concepts[code.needs_site]
+        return (
+            names(words, place.text)
+            or any(names(text, place.text) for body in sites for text in texts(body))
+            or any(m.concept == place.id for body in sites for m in by_code(base, body))
+        )
     return not code.unspecific or not (site.elsewhere or (not site.leg and _ELSEWHERE.search(words)))

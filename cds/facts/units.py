@@ -24,6 +24,8 @@ ANALYTES: dict[str, dict[str, Decimal]] = {
     "vitamin-d-25oh": {"nmol/L": Decimal(1), "ng/mL": Decimal("2.496"), "ug/L": Decimal("2.496")},
     "creatinine": {"umol/L": Decimal(1), "mg/dL": 1 / Decimal("0.0113")},
     "body-mass-index": {"kg/m2": Decimal(1)},
+    "calf-circumference": {"cm": Decimal(1), "mm": Decimal("0.1")},
+    "calf-circumference-difference": {"cm": Decimal(1), "mm": Decimal("0.1")},
     "systolic-blood-pressure": {"mm[Hg]": Decimal(1)},
     "diastolic-blood-pressure": {"mm[Hg]": Decimal(1)},
     "dietary-calcium": {"mg/d": Decimal(1), "g/d": Decimal(1000)},
@@ -52,7 +54,7 @@ _ALIASES = {
     "days": "d", "mm[hg]": "mm[Hg]", "mmhg": "mm[Hg]", "mm hg": "mm[Hg]", "kg/m2": "kg/m2", "kg/m^2": "kg/m2",
     "microgram": "ug", "micrograms": "ug",
     "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "iu": "[iU]", "[iu]": "[iU]", "unt": "[iU]", "unit": "[iU]",
-    "units": "[iU]", "international units": "[iU]", "h": "h", "kg": "kg",
+    "units": "[iU]", "international units": "[iU]", "h": "h", "kg": "kg", "cm": "cm", "mm": "mm",
 }  # fmt: skip
 _KNOWN = frozenset(_ALIASES.values())
 

@@ -146,7 +146,8 @@ KINDS: dict[str, FactKind] = {
         ),
         FactKind(
             "imaging",
-            "the newest report of an imaging study; `after_signs`: made when the newest leg sign was known, or later",
+            "the newest report of an imaging study; `after_signs`: made on the day of the newest one-leg sign or "
+            "later, and not of the other leg only",
             True,
             {
                 **_window("done"),
@@ -154,7 +155,7 @@ KINDS: dict[str, FactKind] = {
                 "after_signs": Word("after_signs", "==", "flag"),
                 **_PRESENT,
             },
-            ("DiagnosticReport", "Observation"),
+            ("DiagnosticReport", "Observation", "Condition"),
         ),
         FactKind(
             "condition",
@@ -216,6 +217,7 @@ DERIVED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("lab", "corrected-calcium"),
         ("lab", "ionised-calcium"),
     ),
+    ("vital", "calf-circumference-difference"): (("vital", "calf-circumference"),),
     ("intake", "calcium"): (("diet", "dietary-calcium"), ("medication", "calcium-supplement")),
     ("intake", "calcium-total"): (("diet", "dietary-calcium"), ("medication", "calcium-supplement")),
     ("intake", "vitamin-d-total"): (("medication", "vitamin-d"),),
@@ -248,6 +250,7 @@ CANONICAL_UNITS: dict[tuple[str, str], str] = {
     ("lab", "ferritin"): "ug/L",
     ("vital", "body-mass-index"): "kg/m2",
     ("vital", "body-mass-index-before-pregnancy"): "kg/m2",
+    ("vital", "calf-circumference"): "cm",
     ("vital", "calf-circumference-difference"): "cm",
     ("vital", "systolic-blood-pressure"): "mm[Hg]",
     ("vital", "diastolic-blood-pressure"): "mm[Hg]",

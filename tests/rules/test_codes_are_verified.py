@@ -52,6 +52,14 @@ SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
         ("sct", "267038008"),
         ("icd10cm", "R60.9"),
     },
+    # Tingling of any place; with the mouth or the digits as body site it is also one of these.
+    ("symptoms", frozenset({"paraesthesia", "perioral-paraesthesia", "digital-paraesthesia"})): {
+        ("sct", "91019004"),
+        ("icd10cm", "R20.2"),
+    },
+    ("symptoms", frozenset({"paraesthesia", "digital-paraesthesia"})): {("sct", "309086004"), ("sct", "309087008")},
+    # The metabolic disturbance of hyperemesis is that of a dried-out woman.
+    ("symptoms", frozenset({"vomiting", "vomiting-with-dehydration"})): {("icd10cm", "O21.1")},
     # The code names both diseases.
     ("conditions", frozenset({"chronic-hypertension", "pre-eclampsia"})): {("icd10cm", "O11.9")},
     # One product holds both.
@@ -170,7 +178,7 @@ def test_every_exception_is_a_longer_wording_of_a_phrase(concept: str) -> None:
 def test_every_unit_that_is_read_is_a_verified_ucum_unit(catalogue: dict[Pair, dict[str, str]]) -> None:
     verified = {c for (s, c), row in catalogue.items() if s == SYSTEMS["ucum"] and row["status"] == "VERIFIED"}
     # Arithmetic and quantities of the same kind that the catalogue does not list one by one.
-    beyond = {"g/d", "kg/m2"}
+    beyond = {"g/d", "kg/m2", "cm", "mm"}
     assert {unit for units in ANALYTES.values() for unit in units} <= verified | beyond
 
 
