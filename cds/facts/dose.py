@@ -1,17 +1,18 @@
-"""Daily elemental calcium and vitamin D of an order or medicine.
+"""Daily elemental calcium and magnesium, and vitamin D, of an order or medicine.
 
-    daily amount = strength of one unit x units per dose x doses per day x elemental share of the salt
+    daily amount = strength of one unit (or of a volume) x units (volume) per dose x doses per day x share of the salt
 
 A named salt is converted (rules/valuesets/salts.yaml); an amount labelled "elemental" or that of a combination product
 is taken as stated; "calcium 600 mg" alone can mean salt or element, so its elemental amount stays unknown. 40 IU of
-vitamin D are 1 ug (clinical/knowledge.md 2.3). Anything that cannot be read leaves the dose unknown, never zero.
+vitamin D are 1 ug (clinical/knowledge.md 2.3). Anything that cannot be read leaves the dose unknown, never zero. A
+dose taken as needed is read at its highest: what may be taken under the order is what counts against a limit.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -27,47 +28,77 @@ _MOST_VITAMIN_D_MG = Decimal(15)
 _FEWEST_IU = Decimal(40)
 _MOST_TABLETS = Decimal(12)
 
-_UNIT = r"(mg|g|mcg|micrograms?|ug|µg|μg|iu|unt|(?:international )?units?|\[iu\])(?![a-z])"
+# "10 mg/kg" is no amount of a product.
+_UNIT = r"(mg|g|mcg|micrograms?|ug|µg|μg|iu|unt|(?:international )?units?|\[iu\])(?![a-z])(?!\s*/\s*kg\b)"
 # A number does not start inside another number or word, so "0,5 g" and "D3" are not read from their middle.
 _NUMBER = r"(?<![\w.,])(\d{1,3}(?:[, \u00a0\u202f]\d{3})+|\d+(?:\.\d+)?)"
 _AMOUNT = rf"{_NUMBER}\s*{_UNIT}"
 _STRENGTH = re.compile(_AMOUNT, re.IGNORECASE)
 _ELEMENTAL = re.compile(
-    rf"{_AMOUNT}\s*(?:of\s+)?elemental|elemental(?:\s+calcium)?\s*(?:of|is|=|:|-)?\s*{_AMOUNT}"
-    rf"|(?:equivalent to|equiv\.?(?: to)?|equal to|=)\s*{_AMOUNT}\s*(?:of\s+)?(?:elemental\s+)?calcium",
+    rf"{_AMOUNT}\s*(?:of\s+)?elemental|elemental(?:\s+(?:calcium|magnesium))?\s*(?:of|is|=|:|-)?\s*{_AMOUNT}"
+    rf"|(?:equivalent to|equiv\.?(?: to)?|equal to|=)\s*{_AMOUNT}\s*(?:of\s+)?(?:elemental\s+)?(?:calcium|magnesium)",
     re.IGNORECASE,
 )
 # "1.250 mg" is 1250 mg in much of Europe and 1.25 mg elsewhere.
 _THOUSANDS_OR_DECIMALS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
 _SPLIT = re.compile(r"\s*(?:/|\+|;|,(?!\d)|\band\b|\bwith\b|&)\s*", re.IGNORECASE)
+# "500 mg/5 mL", "100 MG/ML": a strength that only a volume makes a dose.
+_ML = r"(?:ml|millilit(?:er|re)s?)(?![a-z])"
+_VOLUME = rf"(?:/|\bper\b|\bin\b)\s*(\d+(?:\.\d+)?)?\s*{_ML}"
+_PER_VOLUME = re.compile(rf"{_AMOUNT}\s*{_VOLUME}", re.IGNORECASE)
 _UNITLESS = {"", "1", "{tablet}", "{tbl}", "{pill}", "{capsule}", "{softgel}", "tablet", "tablets", "tablet(s)", "tab",
              "tabs", "capsule", "capsules", "capsule(s)", "pill", "pills", "chewable tablet", "chewable tablets", "tbl",
-             "cap", "caps", "softgel", "softgels", "each", "unit dose"}  # fmt: skip
+             "cap", "caps", "softgel", "softgels", "each", "unit dose", "{sachet}", "sachet", "sachets", "packet",
+             "packets", "caplet", "caplets", "effervescent tablet", "effervescent tablets", "gummy",
+             "gummies"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Component:
-    """One ingredient of a product: its name, and the strength of one unit (mass, or IU for vitamin D)."""
+    """One ingredient of a product: its name, and the strength of one unit (mass, or IU for vitamin D).
+
+    ``per_ml``: the strength is that of so many millilitres, not of a unit to count.
+    """
 
     name: str
     amount: Decimal | None
     unit: str | None
+    per_ml: Decimal | None = None
+
+    @property
+    def is_elemental(self) -> bool:
+        """Whether the label says that its amount is that of the element."""
+        return "elemental" in self.name or _ELEMENTAL.search(self.name) is not None
 
 
-def components(
-    names: Sequence[str], ingredients: Iterable[tuple[str, Decimal | None, str | None]] = ()
-) -> list[Component]:
+Ingredient = tuple[str, Decimal | None, str | None, Decimal | None]
+"""Name, strength, unit of a structured ingredient, and the millilitres that hold the strength (None: one unit)."""
+
+
+def components(names: Sequence[str], ingredients: Iterable[Ingredient] = ()) -> list[Component]:
     """Ingredients of a product, from structured ingredients when there are any, else from its name."""
-    structured = [Component(name.lower(), amount, unit) for name, amount, unit in ingredients]
+    structured = [Component(name.lower(), amount, unit, per_ml) for name, amount, unit, per_ml in ingredients]
     if structured:
         return structured
-    parts = [[_component(part) for part in _SPLIT.split(text) if part.strip()] for text in names]
+    parts = [_named_components(text) for text in names]
     return next((rows for rows in parts if any(part.amount is not None for part in rows)), parts[0] if parts else [])
 
 
-def _component(text: str) -> Component:
-    amount, unit = _amount(_STRENGTH.search(text))
-    return Component(text.strip().lower(), amount, unit)
+def _named_components(text: str) -> list[Component]:
+    """The parts of a name. "500 mg / 400 IU per 5 mL" gives both strengths in the one volume."""
+    found = _PER_VOLUME.search(text)
+    per_ml = _positive(found[3] or "1") if found else None
+    plain = _PER_VOLUME.sub(r"\1 \2", text)
+    rows = []
+    for part in (part.strip().lower() for part in _SPLIT.split(plain) if part.strip()):
+        amount, unit = _amount(_STRENGTH.search(part))
+        # A volume of nothing is no volume: the strength is then not known.
+        rows.append(Component(part, None if found and per_ml is None else amount, unit, per_ml))
+    return rows
+
+
+def _positive(number: str) -> Decimal | None:
+    return Decimal(number) if Decimal(number) > 0 else None
 
 
 def _amount(match: re.Match[str] | None) -> tuple[Decimal | None, str | None]:
@@ -79,13 +110,13 @@ def _amount(match: re.Match[str] | None) -> tuple[Decimal | None, str | None]:
 
 
 def elemental(base: KnowledgeBase, component: Component, *, stated: bool) -> tuple[Decimal, Component] | None:
-    """Elemental share of a calcium ingredient, with the strength that it applies to; None where it is unclear.
+    """Elemental share of a mineral ingredient, with the strength that it applies to; None where it is unclear.
 
     ``stated`` says that the product is of a kind whose label gives the element.
     """
-    if "elemental" in component.name or _ELEMENTAL.search(component.name):
+    if component.is_elemental:
         amount, unit = _amount(_ELEMENTAL.search(component.name))
-        return (Decimal(1), Component(component.name, amount, unit)) if amount is not None else None
+        return (Decimal(1), replace(component, amount=amount, unit=unit)) if amount is not None else None
     shares = {salt.share for salt in base.salts if says(component.name, salt.text)}
     # "Calcium (as carbonate) 150 mg" is how a label gives the element.
     if len(shares) == 1 and not re.search(r"\bas\b", component.name):
@@ -111,9 +142,10 @@ _DURATION = re.compile(
 _EVERY = re.compile(rf"\b(?:every|each|q)\s*{_COUNT}?\s*(h|hours?|hrs?|days?|weeks?|months?)\b")
 _PER = re.compile(r"\b(?:per|a|each|every)\s+(day|week|month)\b|/\s*(day|week|month)\b|\b(daily|weekly|monthly)\b")
 _TIMES = re.compile(
-    r"(?<!\w)(?:(once|one time|1 time|1 ?x)|(twice|two times|2 times|2 ?x)|(three times|thrice|3 times|3 ?x)"
-    r"|(four times|4 times|4 ?x))(?!\w)"
+    rf"(?<![\w.])(?:(once|twice|thrice)|{_COUNT}\s*(?:times?|x)|x\s?([2-4]))(?!\w)|(?<![\w.])(\d+)\s?x(?=\s?\d)"
 )
+_ONCE_TWICE = {"once": 1, "twice": 2, "thrice": 3}
+_MOST_TIMES = 12
 _LATIN: dict[str, int | Decimal] = {
     "qd": 1, "od": 1, "bid": 2, "bd": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4, "qod": Decimal("0.5"),
 }  # fmt: skip
@@ -138,6 +170,9 @@ def doses_per_day(instruction: Any) -> Decimal | None:
 
 def _repeated(repeat: Any) -> Decimal | None:
     """Doses per day of Timing.repeat; a period without a frequency is once per period (FHIR R4)."""
+    meals = {"C", "AC", "PC"} & set(repeat.when or ())  # "with meals": how many a day nobody says
+    if meals and not (repeat.frequency and repeat.period):
+        return None
     a_day = len(repeat.timeOfDay or repeat.when or ())
     if repeat.period and repeat.periodUnit in _PERIOD_DAYS:
         times = Decimal(repeat.frequencyMax or repeat.frequency or a_day or 1)
@@ -153,8 +188,11 @@ def frequency_in_words(text: str) -> Decimal | None:
     plain = _DURATION.sub(" ", plain).replace("alternate days", "every other day")
     every = _EVERY.search(plain)
     times = _TIMES.search(plain)
+    count = _times(times) if times else None
+    if times and count is None:
+        return None
     if every and (every[1] or every[2].startswith("h")):
-        return _every(every[1], every[2][0], once=times is None or times[1] is not None)
+        return _every(every[1], every[2][0], once=count in (None, 1))
     latin = {count for word, count in _LATIN.items() if re.search(rf"(?<!\w){word}\b", plain)}
     periods = {next(word for word in match.groups() if word)[0] for match in _PER.finditer(plain)}
     if len(latin) > 1 or len(periods) > 1:
@@ -162,13 +200,19 @@ def frequency_in_words(text: str) -> Decimal | None:
     if latin:
         return Decimal(latin.pop()) if not periods - {"d"} else None
     hours = sum(1 for words in _HOURS_OF_DAY if re.search(rf"\b(?:{words})\b", plain))
-    if times:
-        count = next(number for number in range(1, 5) if times[number])
+    if count is not None:
         # "Once" without a period may be a single dose.
         return None if count == 1 and not periods and not hours else count / _DAYS[periods.pop() if periods else "d"]
     if periods - {"d"}:
         return 1 / _DAYS[periods.pop()]
     return Decimal(max(hours, len(periods))) or None
+
+
+def _times(match: re.Match[str]) -> int | None:
+    """The count of "twice", "three times", "2 x", "x2"; None when nobody takes a medicine so often."""
+    word = next(group for group in match.groups() if group)
+    number = _ONCE_TWICE.get(word) or _WORD_NUMBERS.get(word) or (int(word) if word.isdigit() else 0)
+    return number if 0 < number <= _MOST_TIMES else None
 
 
 def _every(count: str | None, unit: str, *, once: bool) -> Decimal | None:
@@ -182,23 +226,28 @@ def _every(count: str | None, unit: str, *, once: bool) -> Decimal | None:
 # -- how much at a time -----------------------------------------------------------------------------------------------
 
 _TAKE = re.compile(
-    rf"\b(\d+(?:\.\d+)?|one|two|three|half(?: an?| of an?)?|an?)\s+(?:{_AMOUNT}\s+)?"
-    r"(?:tablet|tab|capsule|cap|pill|softgel)s?\b",
+    rf"(?<![\w.,/])((?:\d+\s*)?(?:1/2|½)|\d+(?:\.\d+)?|one and a half|one|two|three|four|half(?: an?| of an?)?|an?)"
+    rf"\s+(?:{_AMOUNT}\s+)?(?:(?:effervescent|chewable|dispersible|oral|film-coated|coated|soft)\s+)*"
+    r"(?:tablet|tab|capsule|caplet|cap|pill|softgel|sachet|packet)s?\b",
     re.IGNORECASE,
 )
+_POUR = re.compile(rf"(?<![\w.,/-])(\d+(?:\.\d+)?)\s*{_ML}", re.IGNORECASE)
+_MOST_ML = Decimal(200)
+_AS_NEEDED = re.compile(r"\b(?:as|when|if|where) (?:needed|required|necessary)\b|\bp\.?r\.?n\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What one dose is: a count of units, or an amount of substance with its unit."""
+    """What one dose is: a count of units, an amount of substance with its unit, or a volume."""
 
-    count: Decimal | None
-    amount: Decimal | None
-    unit: str | None
+    count: Decimal | None = None
+    amount: Decimal | None = None
+    unit: str | None = None
+    ml: Decimal | None = None
 
 
 def one_dose(instruction: Any) -> Taken | None:
-    """Units or amount per dose; the upper figure of a range. None when the instruction does not say."""
+    """Units, amount or volume per dose; the upper figure of a range. None when the instruction does not say."""
     for rate in instruction.doseAndRate or ():
         quantity = rate.doseQuantity or getattr(rate.doseRange, "high", None)
         if quantity is not None and quantity.value is not None:
@@ -209,7 +258,9 @@ def one_dose(instruction: Any) -> Taken | None:
 def _measured(value: Decimal, code: str, unit: str) -> Taken | None:
     plain = [word.strip().lower() for word in (code, unit)]
     if all(word in _UNITLESS for word in plain) or any(word in _UNITLESS - {""} for word in plain):
-        return Taken(value, None, None) if 0 < value <= _MOST_TABLETS else None
+        return Taken(count=value) if 0 < value <= _MOST_TABLETS else None
+    if plain[0] == "ml" or (not plain[0] and re.fullmatch(_ML, plain[1])):
+        return Taken(ml=value) if 0 < value <= _MOST_ML else None
     known = normal_unit(code or unit)
     if known == "[iU]":
         return Taken(None, value, known) if value >= _FEWEST_IU else None
@@ -217,13 +268,40 @@ def _measured(value: Decimal, code: str, unit: str) -> Taken | None:
 
 
 def _taken_in_words(text: str) -> Taken | None:
-    match = _TAKE.search(text)
-    if match:
-        word = match[1].lower()
-        count = Decimal("0.5") if word.startswith("half") else Decimal(_WORD_NUMBERS.get(word, 0)) or Decimal(word)
-        return Taken(count, None, None) if count <= _MOST_TABLETS else None
-    amount, unit = _amount(_STRENGTH.search(text))
-    return Taken(None, amount, unit) if amount is not None else None
+    """Units, amount or volume named in an instruction; None where it names two, as in "one now, two at night"."""
+    counts = {_count(match[1].lower()) for match in _TAKE.finditer(text)}
+    if counts:
+        count = counts.pop()
+        return Taken(count=count) if not counts and 0 < count <= _MOST_TABLETS else None
+    # "10 mL (500 mg/5 mL)" gives 10 mL: what stands over a volume is the strength.
+    plain = _PER_VOLUME.sub(" ", text)
+    amounts = {_amount(match) for match in _STRENGTH.finditer(plain)}
+    volumes = {Decimal(match[1]) for match in _POUR.finditer(plain)}
+    if len(amounts) == 1:
+        amount, unit = amounts.pop()
+        return Taken(amount=amount, unit=unit) if amount is not None else None
+    if amounts or len(volumes) != 1:
+        return None
+    ml = volumes.pop()
+    return Taken(ml=ml) if 0 < ml <= _MOST_ML else None
+
+
+def _count(word: str) -> Decimal:
+    """A count of units in words or digits: 'two', '1.5', '1/2', '1 1/2', 'half a'."""
+    if word.startswith("half"):
+        return Decimal("0.5")
+    if word == "one and a half":
+        return Decimal("1.5")
+    if word.endswith(("1/2", "½")):
+        whole = word.removesuffix("1/2").removesuffix("½").strip()
+        return Decimal(whole or 0) + Decimal("0.5")
+    return Decimal(_WORD_NUMBERS.get(word, 0)) or Decimal(word)
+
+
+def is_as_needed(instruction: Any) -> bool:
+    """Whether the dose is taken only as needed: then what is read of it is the most that may be taken."""
+    flag, reason = instruction.asNeededBoolean, instruction.asNeededCodeableConcept
+    return bool(flag) or reason is not None or _AS_NEEDED.search(instruction.text or "") is not None
 
 
 # -- how much a day ---------------------------------------------------------------------------------------------------
@@ -233,17 +311,36 @@ def daily_amount(instructions: Iterable[Any], component: Component, wanted: str,
     """Daily amount of the ingredient in ``wanted`` (mg or [iU]); None as soon as one instruction cannot be read.
 
     Instructions of one sequence are taken together, those of different sequences one after another: the highest
-    counts. ``sole`` says that a dose given as an amount can only mean this ingredient.
+    counts. ``sole`` says that a dose given as an amount can only mean this ingredient. A dose taken as needed counts
+    as if it were always needed, up to the most that the order allows in a period.
     """
     totals: dict[int, Decimal] = {}
     for row in instructions:
         times, taken = doses_per_day(row), one_dose(row)
         each = _each(taken, component, wanted, sole=sole) if taken is not None else None
-        if times is None or each is None:
+        a_day = each * times if each is not None and times is not None else None
+        most = _most_a_day(row, component, wanted, sole=sole) if is_as_needed(row) else None
+        if most is not None:
+            a_day = most if a_day is None else min(a_day, most)
+        if a_day is None:
             return None
-        totals[row.sequence or 0] = totals.get(row.sequence or 0, Decimal(0)) + each * times
+        totals[row.sequence or 0] = totals.get(row.sequence or 0, Decimal(0)) + a_day
     highest = max(totals.values(), default=None)
     return highest.quantize(Decimal("0.001")) if highest is not None and highest < Decimal(10) ** 8 else None
+
+
+def _most_a_day(instruction: Any, component: Component, wanted: str, *, sole: bool) -> Decimal | None:
+    """Dosage.maxDosePerPeriod as an amount a day; None when there is none or it cannot be read."""
+    ratio = instruction.maxDosePerPeriod
+    top, bottom = getattr(ratio, "numerator", None), getattr(ratio, "denominator", None)
+    if top is None or bottom is None or top.value is None or not bottom.value:
+        return None
+    unit = normal_unit(bottom.code or bottom.unit or "")
+    taken = _measured(Decimal(top.value), top.code or "", top.unit or "")
+    each = _each(taken, component, wanted, sole=sole) if taken is not None else None
+    if each is None or unit not in _PERIOD_DAYS:
+        return None
+    return each / (Decimal(bottom.value) * _PERIOD_DAYS[unit])
 
 
 def highest_single(instructions: Iterable[Any], component: Component, wanted: str, *, sole: bool) -> Decimal | None:
@@ -254,10 +351,15 @@ def highest_single(instructions: Iterable[Any], component: Component, wanted: st
 
 
 def _each(taken: Taken, component: Component, wanted: str, *, sole: bool) -> Decimal | None:
-    if taken.count is None:
+    if taken.amount is not None:
         return convert(taken.amount, taken.unit, wanted) if sole or taken.unit == "[iU]" else None
     one = convert(component.amount, component.unit, wanted)
-    return None if one is None else one * taken.count
+    if one is None:
+        return None
+    if taken.ml is not None:
+        return one * taken.ml / component.per_ml if component.per_ml is not None else None
+    # Units of a liquid are spoons or bottles: nobody knows how much.
+    return one * taken.count if taken.count is not None and component.per_ml is None else None
 
 
 def convert(amount: Decimal | None, unit: str | None, wanted: str) -> Decimal | None:

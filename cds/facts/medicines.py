@@ -1,9 +1,11 @@
 """Draft orders and active medicines: which product class, and how much of it a day.
 
 A draft is an order of this session: it is judged, it is not therapy. A product listed as request and as statement
-counts once. Doses are elemental calcium in mg/d and vitamin D in IU/d; several drafts of a class are added up, and one
-whose dose is unknown leaves the sum unknown. A medicine that cannot be read or has no readable
-name may be anything, so it proves that nothing is absent.
+counts once. Doses are elemental calcium and magnesium in mg/d and vitamin D in IU/d; several drafts of a class are
+added up, and one whose dose is unknown leaves the sum unknown. A dose taken as needed is read at its highest and named
+so. Magnesium whose label does not say salt or element is read as the element, which is the most that it can be: it is
+only ever asked whether magnesium is above a limit. A medicine that cannot be read or has no readable name may be
+anything, so it proves that nothing is absent.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 from cds.facts.coding import by_code, by_text, codings, says, texts
 from cds.facts.dates import moment
-from cds.facts.dose import Component, components, daily_amount, elemental, highest_single
+from cds.facts.dose import Component, Ingredient, components, daily_amount, elemental, highest_single, is_as_needed
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.record import DRAFTS, Record, Resource
 from cds.facts.units import normal_unit
@@ -24,28 +26,56 @@ from cds.knowledge.model import Concept, FactKey, KnowledgeBase, quantity_text
 from cds.knowledge.vocabulary import CANONICAL_UNITS
 
 CALCIUM = ("calcium-supplement", "calcium-antacid")
-_WANTED = {"calcium-supplement": "mg", "calcium-antacid": "mg", "vitamin-d": "[iU]"}
+VITAMIN_D = ("vitamin-d",)
+_MAGNESIUM = "magnesium-supplement"
+_WANTED = {"calcium-supplement": "mg", "calcium-antacid": "mg", _MAGNESIUM: "mg", "vitamin-d": "[iU]"}
+_ELEMENTS = {"calcium-supplement": "calcium", "calcium-antacid": "calcium", _MAGNESIUM: "magnesium"}
 _COMBINATION = ("http://www.whocc.no/atc", "A12AX")
 _ROUTINE = "prenatal-multivitamin"
-_OVER = {"cancelled", "completed", "entered-in-error", "stopped"}
+_OVER = {"cancelled", "completed", "entered-in-error", "on-hold", "stopped"}
 _MEDICINE = ("medicationCodeableConcept", "medicationReference")
 
 
 @dataclass(frozen=True)
 class Product:
-    """One medicine: the resource, its name, how it is taken, and what identifies it."""
+    """One medicine: the resource, its name, how it is taken, and what identifies it.
+
+    ``repeats`` are entries that list the same product again; what this one leaves open is read from them.
+    """
 
     resource: Resource
     name: str
     names: tuple[str, ...]
     codes: frozenset[tuple[str, str]]
     concept_ids: frozenset[str]
-    ingredients: tuple[tuple[str, Decimal | None, str | None], ...]
+    ingredients: tuple[Ingredient, ...]
     dosage: tuple[Any, ...]
+    repeats: tuple[Product, ...] = ()
 
     @property
     def components(self) -> list[Component]:
         return components(self.names, self.ingredients)
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """The requests that this one says to replace or to carry out."""
+        model = self.resource.read.model
+        rows = [getattr(model, "priorPrescription", None), *(getattr(model, "basedOn", None) or ())]
+        names = (row.reference.split("/_history/")[0] for row in rows if row is not None and row.reference)
+        return frozenset("/".join(name.split("/")[-2:]) for name in names)
+
+
+@dataclass(frozen=True)
+class Dose:
+    """How much of a substance a product gives a day and at a time; None where that cannot be read, and then why.
+
+    ``most`` says why the true dose may be smaller; empty when it is as stated.
+    """
+
+    a_day: Decimal | None = None
+    at_once: Decimal | None = None
+    most: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,9 +100,20 @@ def active_medicines(base: KnowledgeBase, record: Record, today: date, zone: tzi
     found = _collect(base, record, resources)
     kept: list[Product] = []
     for product in found.products:
-        if product.resource.type != "MedicationStatement" or not any(_same(product, other) for other in kept):
+        first = next((n for n, other in enumerate(kept) if _same(product, other)), None)
+        if product.resource.type != "MedicationStatement" or first is None:
             kept.append(product)
+        else:
+            kept[first] = replace(kept[first], repeats=(*kept[first].repeats, product))
     return Medicines(tuple(kept), found.nameless)
+
+
+def withdrawn(record: Record) -> frozenset[str]:
+    """Names of requests that this session stops, holds or withdraws."""
+    drafts = record.of("MedicationRequest", drafts=True)
+    return frozenset(
+        draft.name for draft in drafts if draft.raw.get("status") in _OVER or draft.raw.get("doNotPerform") is True
+    )
 
 
 def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
@@ -85,13 +126,12 @@ def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
     return ended is not None and ended.last < today
 
 
-def _same(statement: Product, other: Product) -> bool:
-    """Whether a statement repeats another entry: it says so, or carries its code or name."""
-    based_on = [row.reference for row in getattr(statement.resource.read.model, "basedOn", None) or ()]
-    names = {name.lower() for name in statement.names}
+def _same(one: Product, other: Product) -> bool:
+    """Whether an entry repeats another: it says so, or carries its code or name."""
+    names = {name.lower() for name in one.names}
     return (
-        other.resource.name in based_on
-        or bool(statement.codes & other.codes)
+        other.resource.name in one.replaced
+        or bool(one.codes & other.codes)
         or bool(names & {name.lower() for name in other.names})
     )
 
@@ -118,15 +158,15 @@ def _collect(base: KnowledgeBase, record: Record, resources: list[Resource]) -> 
 def _product(base: KnowledgeBase, record: Record, resource: Resource, model: Any) -> Product | None:
     """None when nothing says what the medicine is."""
     concept: Any = model.medicationCodeableConcept
-    ingredients: tuple[tuple[str, Decimal | None, str | None], ...] = ()
+    ingredients: tuple[Ingredient, ...] = ()
     if concept is None and model.medicationReference is not None:
         medication = _medication(record, resource, model.medicationReference.reference)
         concept = medication.get("code")
-        ingredients = tuple(_ingredients(medication))
+        ingredients = tuple(_ingredients(base, medication))
         if not texts(concept) and model.medicationReference.display:
             concept = {"text": model.medicationReference.display, "coding": (concept or {}).get("coding")}
     codes = frozenset((system, code) for system, code, _ in codings(concept))
-    names = texts(concept) or tuple(name for name, _, _ in ingredients if name)[:1]
+    names = texts(concept) or tuple(name for name, *_ in ingredients if name)[:1]
     matched = frozenset(m.concept for m in by_code(base, concept))
     if not names and not matched:
         return None  # a code that nobody here knows may be anything
@@ -148,8 +188,8 @@ def _medication(record: Record, resource: Resource, reference: str | None) -> di
     return record.medications.get(plain) or record.medications.get("/".join(plain.split("/")[-2:])) or {}
 
 
-def _ingredients(medication: dict[str, Any]) -> Iterator[tuple[str, Decimal | None, str | None]]:
-    """(name, strength, unit) of each ingredient of a raw Medication; a strength per volume is no strength of a unit."""
+def _ingredients(base: KnowledgeBase, medication: dict[str, Any]) -> Iterator[Ingredient]:
+    """Each ingredient of a raw Medication; its strength is that of one unit or of so many millilitres."""
     rows = medication.get("ingredient")
     for row in rows if isinstance(rows, list) else []:
         if not isinstance(row, dict):
@@ -160,10 +200,25 @@ def _ingredients(medication: dict[str, Any]) -> Iterator[tuple[str, Decimal | No
         )
         amount, unit = _raw_quantity(numerator)
         each, per = _raw_quantity(denominator)
-        if each not in (None, Decimal(1)) or (per or "1").startswith(("mL", "ml", "L", "g")):
+        per_ml = each if per is not None and per.lower() == "ml" and each is not None and each > 0 else None
+        if per_ml is None and (each not in (None, Decimal(1)) or (per or "1").startswith(("mL", "ml", "L", "g"))):
             amount = None
-        name = next(iter(texts(row.get("itemCodeableConcept"))), "")
-        yield name, amount, normal_unit(unit) if unit else None
+        yield (
+            _ingredient_name(base, row.get("itemCodeableConcept")),
+            amount,
+            normal_unit(unit) if unit else None,
+            per_ml,
+        )
+
+
+def _ingredient_name(base: KnowledgeBase, concept: Any) -> str:
+    """The name of an ingredient; that of its salt or class where only a code is given."""
+    named = texts(concept)
+    if named:
+        return named[0]
+    given = {(system, code) for system, code, _ in codings(concept)}
+    salt = next((salt.text[0] for salt in base.salts if given & {(row.system, row.code) for row in salt.codes}), "")
+    return salt or next((match.code.display for match in by_code(base, concept) if match.code is not None), "")
 
 
 def _raw_quantity(quantity: Any) -> tuple[Decimal | None, str | None]:
@@ -175,7 +230,14 @@ def _raw_quantity(quantity: Any) -> tuple[Decimal | None, str | None]:
 
 
 def means(product: Product, concept: Concept) -> bool:
-    """Whether the product belongs to the concept: by code, by name, or by the first word of an ingredient."""
+    """Whether the product belongs to the concept: by code, by name, or by the first word of an ingredient.
+
+    An entry that repeats the product may be the one that says so.
+    """
+    return any(_means(one, concept) for one in (product, *product.repeats))
+
+
+def _means(product: Product, concept: Concept) -> bool:
     return (
         concept.id in product.concept_ids
         or bool(by_text([concept], product.names))
@@ -190,37 +252,69 @@ def _component_means(name: str, concept: Concept) -> bool:
     return says(name, concept.text) or (bool(words) and words[0].strip("().:") in concept.ingredient)
 
 
-def daily_dose(base: KnowledgeBase, product: Product, concept: Concept) -> Decimal | None:
-    """Daily dose of the concept's substance: elemental calcium in mg, or vitamin D in IU. None when unknown."""
+def dose_of(base: KnowledgeBase, product: Product, concept: Concept) -> Dose:
+    """The dose of the concept's substance: elemental calcium or magnesium in mg, or vitamin D in IU.
+
+    Where the same product is listed twice, the first entry whose daily dose can be read counts.
+    """
+    doses = [_dose_of(base, one, concept) for one in (product, *product.repeats)]
+    return next((dose for dose in doses if dose.a_day is not None), doses[0])
+
+
+def _dose_of(base: KnowledgeBase, product: Product, concept: Concept) -> Dose:
     wanted = _WANTED.get(concept.id)
-    part = _ingredient(product, concept)
-    if wanted is None or part is None:
-        return None
-    share = Decimal(1)
+    parts = _parts(product, concept)
+    if wanted is None or not parts:
+        return Dose(why="daily dose not readable")
+    doses = [_part_dose(base, product, concept, part, wanted) for part in parts]
+    if len(doses) == 1:
+        return doses[0]
+    whys = [dose.why for dose in doses if dose.why]
+    days, onces = [dose.a_day for dose in doses], [dose.at_once for dose in doses]
+    most = next((dose.most for dose in doses if dose.most), "")
+    return Dose(_all_of(days), _all_of(onces), most, whys[0] if whys else "")
+
+
+def _all_of(doses: list[Decimal | None]) -> Decimal | None:
+    """The sum, known only when each is."""
+    known_doses = [dose for dose in doses if dose is not None]
+    return sum(known_doses, Decimal(0)) if doses and len(known_doses) == len(doses) else None
+
+
+def _part_dose(base: KnowledgeBase, product: Product, concept: Concept, part: Component, wanted: str) -> Dose:
+    """The dose of one ingredient; a dose given as an amount can only mean the sole ingredient."""
+    sole = len(product.components) == 1
+    share, most = Decimal(1), "as needed" if any(is_as_needed(row) for row in product.dosage) else ""
     if wanted == "mg":
         # Combination products state the element; a single salt states the salt.
-        stated = _is_routine(base, product) or _COMBINATION in product.codes
-        found = elemental(base, part, stated=stated)
-        if found is None:
-            return None
-        share, part = found
-    amount = daily_amount(product.dosage, part, wanted, sole=len(product.components) == 1)
-    return None if amount is None else (amount * share).quantize(Decimal("0.001"))
+        found = elemental(base, part, stated=_is_routine(base, product) or _COMBINATION in product.codes)
+        if found is not None:
+            share, part = found
+        elif concept.id == _MAGNESIUM and not part.is_elemental:
+            most = "the label may mean the salt"
+        elif part.amount is None or part.is_elemental:
+            return Dose(why="daily dose not readable")
+        else:
+            return Dose(why=f"elemental {_ELEMENTS[concept.id]} not stated")
+    a_day = daily_amount(product.dosage, part, wanted, sole=sole)
+    at_once = highest_single(product.dosage, part, wanted, sole=sole)
+    return Dose(
+        None if a_day is None else (a_day * share).quantize(Decimal("0.001")),
+        None if at_once is None else (at_once * share).quantize(Decimal("0.001")),
+        most,
+        "" if a_day is not None else "daily dose not readable",
+    )
 
 
-def single_dose(product: Product, concept: Concept) -> Decimal | None:
-    """The largest dose taken at once, for vitamin D in IU; None for other substances or when it cannot be read."""
-    part = _ingredient(product, concept)
-    if _WANTED.get(concept.id) != "[iU]" or part is None:
-        return None
-    return highest_single(product.dosage, part, "[iU]", sole=len(product.components) == 1)
+def _parts(product: Product, concept: Concept) -> list[Component]:
+    """The ingredients of the concept; none when it is not clear which.
 
-
-def _ingredient(product: Product, concept: Concept) -> Component | None:
-    """The one ingredient of the concept; None when it is not clear which."""
-    parts = product.components
-    chosen = [part for part in parts if _component_means(part.name, concept)] or parts
-    return chosen[0] if len(chosen) == 1 else None
+    "Calcium carbonate 1250 mg / elemental calcium 500 mg" says one thing twice: the element counts.
+    """
+    rows = product.components
+    named = [part for part in rows if _component_means(part.name, concept)]
+    stated = [part for part in named if part.is_elemental]
+    return stated[:1] or named or (rows if len(rows) == 1 else [])
 
 
 def _is_routine(base: KnowledgeBase, product: Product) -> bool:
@@ -228,12 +322,16 @@ def _is_routine(base: KnowledgeBase, product: Product) -> bool:
 
 
 def order_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
-    """Draft orders of a class. ``selected`` says whether one of the chosen drafts is among them."""
+    """Draft orders of a class. ``selected`` says whether one of the chosen drafts is among them.
+
+    ``dose`` is their daily sum, known only when each is; ``single_dose`` the largest known amount taken at once;
+    ``reason`` what every one of them is given for, where the record says so (malaria).
+    """
     title = base.title_of(key)
     concept = base.concepts[key[1]]
     drafts = draft_medicines(base, record)
     rows = [
-        (product, daily_dose(base, product, concept))
+        (product, dose_of(base, product, concept))
         for product in drafts.products
         if means(product, concept) and not _holds_unsaid(base, product, concept)
     ]
@@ -245,15 +343,27 @@ def order_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
         )
         return unknown(key, title, gap) if gap else absent(key, title, "no such draft order")
     chosen = [row for row in rows if row[0].resource.selected]
-    fact = _summary(key, title, chosen or rows, selected=bool(chosen))
-    singles = [s for s in (single_dose(product, concept) for product, _ in chosen or rows) if s is not None]
-    return replace(fact, attributes={**fact.attributes, "single_dose": max(singles)}) if singles else fact
+    judged = chosen or rows
+    total = _all_of([dose.a_day for _, dose in judged])
+    singles = [dose.at_once for _, dose in judged if dose.at_once is not None]
+    reasons = {_reason(base, record, product) for product, _ in judged}
+    return known(
+        key,
+        title,
+        _listed(key, judged),
+        brief="; ".join(dict.fromkeys(p.name for p, _ in judged)),
+        sources=tuple(p.resource.name for p, _ in judged),
+        selected=bool(chosen),
+        dose=total,
+        dose_known=total is not None,
+        single_dose=max(singles, default=None),
+        reason=reasons.pop() if len(reasons) == 1 else None,
+    )
 
 
 def _holds_unsaid(base: KnowledgeBase, product: Product, concept: Concept) -> bool:
     """A prenatal product that does not say how much it holds is routine supply, not a therapeutic order."""
-    part = _ingredient(product, concept)
-    return _is_routine(base, product) and (part is None or part.amount is None)
+    return _is_routine(base, product) and all(part.amount is None for part in _parts(product, concept))
 
 
 def medication_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
@@ -261,16 +371,16 @@ def medication_fact(base: KnowledgeBase, record: Record, key: FactKey, today: da
     title = base.title_of(key)
     concept = base.concepts[key[1]]
     active = active_medicines(base, record, today, zone)
-    rows = [(p, daily_dose(base, p, concept)) for p in active.products if means(p, concept)]
+    rows = [(p, dose_of(base, p, concept)) for p in active.products if means(p, concept)]
     gap = record.gap("medication") or active.doubt("a medicine")
     if not rows:
         return unknown(key, title, gap) if gap else absent(key, title, "none among the active medicines supplied")
-    doses = [dose for _, dose in rows if dose is not None]
-    total = sum(doses, Decimal(0)) if len(doses) == len(rows) and not gap else None
+    total = _all_of([dose.a_day for _, dose in rows]) if not gap else None
     return known(
         key,
         title,
         _listed(key, rows),
+        brief="; ".join(dict.fromkeys(p.name for p, _ in rows)),
         sources=tuple(p.resource.name for p, _ in rows),
         remarks=(f"{gap}: there may be more",) if gap else (),
         dose=total,
@@ -278,36 +388,79 @@ def medication_fact(base: KnowledgeBase, record: Record, key: FactKey, today: da
     )
 
 
-def calcium_medicines(
-    base: KnowledgeBase, record: Record, today: date, zone: tzinfo
-) -> tuple[list[tuple[Product, Decimal | None]], str]:
-    """Every active product that holds calcium, once, with its daily elemental dose; and why there may be more."""
-    active = active_medicines(base, record, today, zone)
+def products_with(
+    base: KnowledgeBase, products: tuple[Product, ...], concepts: tuple[str, ...]
+) -> list[tuple[Product, Dose]]:
+    """Every product that belongs to one of the concepts, once, with its dose by the first that gives one."""
     rows = []
-    for product in active.products:
-        classes = [base.concepts[id] for id in CALCIUM if means(product, base.concepts[id])]
-        if classes:
-            doses = [daily_dose(base, product, concept) for concept in classes]
-            rows.append((product, next((dose for dose in doses if dose is not None), None)))
-    return rows, record.gap("medication") or active.doubt("a medicine")
+    for product in products:
+        doses = [dose_of(base, product, base.concepts[id]) for id in concepts if means(product, base.concepts[id])]
+        if doses:
+            rows.append((product, next((dose for dose in doses if dose.a_day is not None), doses[0])))
+    return rows
 
 
-def _summary(key: FactKey, title: str, rows: list[tuple[Product, Decimal | None]], *, selected: bool) -> Fact:
-    doses = [dose for _, dose in rows if dose is not None]
-    total = sum(doses, Decimal(0)) if len(doses) == len(rows) else None
-    return known(
-        key,
-        title,
-        _listed(key, rows),
-        brief="; ".join(dict.fromkeys(p.name for p, _ in rows)),
-        sources=tuple(p.resource.name for p, _ in rows),
-        selected=selected,
-        dose=total,
-        dose_known=total is not None,
-    )
+def each_once(rows: list[tuple[Product, Dose]], stopped: frozenset[str] = frozenset()) -> list[tuple[Product, Dose]]:
+    """The products that will be taken, each once; drafts stand first in ``rows``.
+
+    A product steps back for one that renews or changes it (the same request, or `priorPrescription` or `basedOn`), and
+    an active one for a draft of the same code or name and the same dose, which is taken for its renewal. Where the
+    newer dose cannot be read, the older entry counts on. ``stopped`` are requests that the session ends.
+    """
+    kept: list[tuple[Product, Dose]] = []
+    for product, dose in rows:
+        newer = [other for other in rows if other[0] is not product and _renews(other, (product, dose))]
+        is_stopped = not product.resource.draft and product.resource.name in stopped
+        if not is_stopped and not any(other.a_day is not None for _, other in newer):
+            kept.append((product, dose))
+    return kept
 
 
-def _listed(key: FactKey, rows: list[tuple[Product, Decimal | None]]) -> str:
+def _renews(newer: tuple[Product, Dose], older: tuple[Product, Dose]) -> bool:
+    (new, dose), (old, was) = newer, older
+    if old.resource.draft or (old.resource.name == new.resource.name and not new.resource.draft):
+        return False
+    if old.resource.name in (new.replaced | ({new.resource.name} if new.resource.draft else set())):
+        return old.resource.name not in old.replaced
+    return new.resource.draft and _same(new, old) and dose.a_day is not None and dose.a_day == was.a_day
+
+
+def _reason(base: KnowledgeBase, record: Record, product: Product) -> str | None:
+    """What the order is given for, where its reason, its diagnosis or its instruction says so; None otherwise."""
+    malaria = base.concepts.get("malaria")
+    model = product.resource.read.model
+    if malaria is None or model is None:
+        return None
+    reasons: list[Any] = list(getattr(model, "reasonCode", None) or ())
+    for row in getattr(model, "reasonReference", None) or ():
+        reasons.extend(_diagnosis(record, product.resource, row.reference))
+        if row.display:
+            reasons.append({"text": row.display})
+    coded = any(match.concept == malaria.id for reason in reasons for match in by_code(base, reason))
+    spoken = [text for reason in reasons for text in texts(reason)]
+    for row in product.dosage:
+        spoken += [text for text in (row.text, row.patientInstruction) if text]
+        spoken += [
+            text for need in (row.asNeededCodeableConcept, *(row.additionalInstruction or ())) for text in texts(need)
+        ]
+    return "malaria" if coded or by_text([malaria], spoken) else None
+
+
+def _diagnosis(record: Record, resource: Resource, reference: str | None) -> Iterator[Any]:
+    """The code of the Condition that a reference means, unless it was refuted or entered in error."""
+    plain = (reference or "").split("/_history/")[0]
+    contained = resource.raw.get("contained")
+    rows = [r for r in contained if isinstance(r, dict)] if isinstance(contained, list) else []
+    found = [r for r in rows if plain.startswith("#") and r.get("id") == plain[1:]]
+    name = "/".join(plain.split("/")[-2:])
+    found += [entry.raw for entry in record.of("Condition") if entry.name == name]
+    for raw in found:
+        verified = {code for _, code, _ in codings(raw.get("verificationStatus"))}
+        if raw.get("resourceType") == "Condition" and not verified & {"refuted", "entered-in-error"}:
+            yield raw.get("code")
+
+
+def _listed(key: FactKey, rows: list[tuple[Product, Dose]]) -> str:
     unit = CANONICAL_UNITS.get(key)
     if unit is None:
         return "; ".join(dict.fromkeys(product.name for product, _ in rows))
@@ -315,9 +468,15 @@ def _listed(key: FactKey, rows: list[tuple[Product, Decimal | None]]) -> str:
     return "; ".join(dict.fromkeys(words))
 
 
-def dose_text(concept: str, dose: Decimal | None, unit: str) -> str:
-    """A daily dose as a card says it: whole from one hundred on, exact below."""
-    if dose is None:
-        return "daily dose not readable"
-    shown = dose.quantize(Decimal(1)) if dose >= 100 or dose == dose.quantize(Decimal(1)) else dose.normalize()
-    return f"{'elemental calcium ' if concept in CALCIUM else ''}{quantity_text(shown, unit)}"
+def dose_text(concept: str, dose: Dose, unit: str) -> str:
+    """A daily dose as a card says it: whole from one hundred on, exact below; and why it may be less or is unknown."""
+    if dose.a_day is None:
+        return dose.why
+    amount = dose.a_day
+    shown = (
+        amount.quantize(Decimal(1)) if amount >= 100 or amount == amount.quantize(Decimal(1)) else amount.normalize()
+    )
+    element = f"elemental {_ELEMENTS[concept]} " if concept in _ELEMENTS else ""
+    if dose.most:
+        return f"{element}at most {quantity_text(shown, unit)}, {dose.most}"
+    return f"{element}{quantity_text(shown, unit)}"

@@ -33,6 +33,7 @@ FACT_THRESHOLDS = {
     "due-date-recent": "d",
     "dating-disagreement": "d",
     "early-ultrasound-limit": "d",
+    "diet-window": "d",
     "total-calcium-plausible-low": "mmol/L",
     "total-calcium-plausible-high": "mmol/L",
     "ionised-calcium-plausible-low": "mmol/L",

@@ -258,7 +258,7 @@ def test_a_dose_in_units_of_a_combination_is_its_vitamin_d() -> None:
 def test_the_card_says_what_the_dose_is_of() -> None:
     assert ordered(draft("Calcium carbonate 500 mg")).shown == "Calcium carbonate 500 mg (elemental calcium 400 mg/day)"
     assert ordered(draft("Vitamin D3 400 IU"), kind="vitamin-d").shown == "Vitamin D3 400 IU (800 IU/day)"
-    assert ordered(draft("Calcium 600 mg")).shown == "Calcium 600 mg (daily dose not readable)"
+    assert ordered(draft("Calcium 600 mg")).shown == "Calcium 600 mg (elemental calcium not stated)"
     assert (
         ordered(draft("Calcium carbonate 20.5 mg")).shown == "Calcium carbonate 20.5 mg (elemental calcium 16.4 mg/day)"
     )
