@@ -1,4 +1,4 @@
-"""The one door: a hook request in, cards with their proof out. Same request, knowledge and now: same cards.
+"""The one door: a hook request in, cards with their proof out. Same request, knowledge, now and language: same cards.
 
 AdviceError
   ├─ DataUnavailable   what every rule needs was not given: HTTP 412, never "no cards"
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from cds.cards import Recommendation, recommend, render, standing
+from cds.cards import PROOF, Foreign, Recommendation, Untranslated, recommend, render, standing
 from cds.cards.text import plain
 from cds.engine import Engine, Outcome, Program, Truth, Value, compile_program, trace
 from cds.engine.lower import clause_expression, lower
@@ -20,23 +20,29 @@ from cds.facts import Census, Fact, Record, prefetch_templates, take_census
 from cds.facts.record import PART_TITLES, OtherPatient
 from cds.hooks import Card, CdsResponse, HookRequest, ServiceEntry
 from cds.knowledge import KnowledgeBase, Rule
+from cds.knowledge.languages import ENGLISH, translate
 from cds.knowledge.lint import clause_text
 from cds.knowledge.model import AnyOf, Clause, conditions_of
 from cds.knowledge.vocabulary import HOOKS
 
 RESPONSE = "org.prenatal-cds.response"
 
-_TITLES = {
-    "patient-view": "Antenatal check: leg cramps, calcium, vitamin D",
-    "order-select": "Antenatal check while choosing calcium, vitamin D and related orders",
-    "order-sign": "Antenatal check before signing calcium, vitamin D and related orders",
+_SERVICES = {
+    "patient-view": (
+        "Antenatal check: leg cramps, calcium, vitamin D",
+        "Assessment, laboratory interpretation, nutrition and self-care cards about leg cramps, calcium and"
+        " vitamin D in pregnancy, and urgent assessment where a cramp may be a clot.",
+    ),
+    "order-select": (
+        "Antenatal check while choosing calcium, vitamin D and related orders",
+        "Checks to consider before a calcium or vitamin D supplement in pregnancy, for selected drafts.",
+    ),
+    "order-sign": (
+        "Antenatal check before signing calcium, vitamin D and related orders",
+        "Checks to consider before a calcium or vitamin D supplement in pregnancy, for all drafts.",
+    ),
 }
-_DESCRIPTIONS = {
-    "patient-view": "Assessment, laboratory interpretation, nutrition and self-care cards about leg cramps, calcium and"
-    " vitamin D in pregnancy, and urgent assessment where a cramp may be a clot.",
-    "order-select": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for selected drafts.",
-    "order-sign": "Checks to consider before a calcium or vitamin D supplement in pregnancy, for all drafts.",
-}
+_USAGE = "For clinicians. Not a medical device; not reviewed by a clinician yet."
 
 
 class AdviceError(Exception):
@@ -71,6 +77,11 @@ class Advice:
     outcome: Outcome
     remarks: tuple[str, ...]
     knowledge_hash: str
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of the cards, each once."""
+        return list(dict.fromkeys(card.extension[PROOF]["language"] for card in self.cards if card.extension))
 
     def response(self) -> CdsResponse:
         """The body of the answer. What could not be used is named even where there is no card to say it."""
@@ -114,6 +125,13 @@ class Adviser:
         self._engines = {
             hook: Engine(compile_program(program), cross_check=cross_check) for hook, program in self._programs.items()
         }
+        languages = knowledge.languages.items()
+        self._foreign = {tag: Foreign(knowledge, translate(knowledge, language)) for tag, language in languages}
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The tags (BCP 47) of the languages that cards can be asked for; English first."""
+        return (ENGLISH, *self._foreign)
 
     def __enter__(self) -> Adviser:
         return self
@@ -126,23 +144,26 @@ class Adviser:
         for engine in self._engines.values():
             engine.close()
 
-    def services(self) -> list[ServiceEntry]:
+    def services(self, language: str = ENGLISH) -> list[ServiceEntry]:
         """Discovery: one service per hook, with prefetch templates generated from the facts its rules ask about."""
+        said = self.knowledge.languages.get(language)
+        texts = said.services if said and set(said.services) == set(HOOKS) and said.usage else _SERVICES
         return [
             ServiceEntry(
                 hook=hook,
                 id=service_id(hook),
-                title=_TITLES[hook],
-                description=_DESCRIPTIONS[hook],
+                title=texts[hook][0],
+                description=texts[hook][1],
                 prefetch=prefetch_templates(self.knowledge, hook),
-                usage_requirements="For clinicians. Not a medical device; not reviewed by a clinician yet.",
+                usage_requirements=said.usage if said and texts is said.services else _USAGE,
             )
             for hook in HOOKS
         ]
 
-    def advise(self, request: HookRequest, now: datetime) -> Advice:
+    def advise(self, request: HookRequest, now: datetime, language: str = ENGLISH) -> Advice:
         """Cards for one request at ``now`` (time zone aware; its zone decides what day it is).
 
+        ``language`` is one of ``languages``; a card that it cannot say in full is English.
         Raises DataUnavailable, PatientMismatch, and EngineError when the engine or its cross-check fails.
         """
         census, record = self._census(request, now)
@@ -150,8 +171,19 @@ class Adviser:
         outcome = self.evaluate(census)
         recommendations = recommend(self.knowledge, census, outcome)
         encounter = request.context.encounter_id
-        cards = tuple(render(self.knowledge, census, r, encounter, now, record) for r in recommendations)
-        return Advice(cards, recommendations, census, outcome, census.notes(), self.knowledge.hash)
+        foreign = self._foreign.get(language)
+        # The same rules in another language: what stands, and in which order, no text decides.
+        spoken = recommend(foreign.base, census, outcome) if foreign else recommendations
+        cards: list[Card] = []
+        for english, other in zip(recommendations, spoken, strict=True):
+            if foreign is not None and all(part.rule.id in foreign.rules for part in other.parts):
+                try:
+                    cards.append(render(foreign.base, census, other, encounter, now, record, foreign))
+                    continue
+                except Untranslated:
+                    pass  # never half a card
+            cards.append(render(self.knowledge, census, english, encounter, now, record))
+        return Advice(tuple(cards), recommendations, census, outcome, census.notes(), self.knowledge.hash)
 
     def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:
         context = request.context

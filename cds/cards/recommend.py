@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from cds.cards.text import sentence
 from cds.engine import Outcome, Subject
 from cds.facts.model import Census, Fact
 from cds.knowledge.lint import suppressed_by
@@ -272,7 +273,7 @@ def _modify(base: KnowledgeBase, census: Census, outcome: Outcome, rule: Rule, m
 
 def _merged(into: Recommendation, other: Recommendation, *, with_summary: bool) -> Recommendation:
     """One card of two: the second's text and suggestions follow the first's."""
-    heading = (TextPart(None, other.summary.rstrip(".") + "."),) if with_summary else ()
+    heading = (TextPart(None, sentence(other.summary)),) if with_summary else ()
     known = {s.label for s in into.suggest}
     return replace(
         into,

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from cds.cards.recommend import Part, Recommendation
+from cds.cards.speech import Speech
 from cds.cards.text import escape, fill, plain, summary
 from cds.facts.coding import texts
 from cds.facts.model import Census, Fact
@@ -21,6 +22,7 @@ from cds.facts.record import Record
 from cds.hooks import Action, Card, Coding, Link, Source, Suggestion
 from cds.knowledge.lint import clause_text
 from cds.knowledge.model import ALWAYS, Activity, Clause, Code, Condition, Evidence, KnowledgeBase, conditions_of
+from cds.knowledge.wording import placeholders
 
 # No domain of ours is published yet; .example never resolves to a stranger (RFC 2606).
 RULE_SYSTEM = "https://prenatal-cds.example/CodeSystem/rule"
@@ -28,6 +30,7 @@ OVERRIDE_SYSTEM = "https://prenatal-cds.example/CodeSystem/override-reason"
 PROOF = "org.prenatal-cds.proof"
 MOST_REMARKS = 6
 MOST_LINKS = 4
+_ENGLISH = Speech()
 
 
 def render(
@@ -37,25 +40,27 @@ def render(
     encounter_id: str | None,
     now: datetime,
     record: Record | None = None,
+    speech: Speech = _ENGLISH,
 ) -> Card:
     """The card of one recommendation. Uuids are fresh; everything else is decided by the arguments.
 
     ``record`` holds the originals that a proposal to pause a medicine repeats; without it there is no such proposal.
+    ``base`` and ``recommendation`` are in the language of ``speech``. Raises Untranslated when it lacks a text.
     """
     rule = recommendation.rule
-    words = {name: threshold.quoted for name, threshold in base.thresholds.items()}
-    spoken = {name: plain(_brief(facts), 80) for name, facts in recommendation.bound.items()}
-    suggestions = tuple(_suggestions(base, census, recommendation, encounter_id, record))
+    words = {name: speech.quoted(base.thresholds[name]) for name in _quoted(base, recommendation)}
+    spoken = {name: plain(_joined(map(speech.brief, facts)), 80) for name, facts in recommendation.bound.items()}
+    suggestions = tuple(_suggestions(base, census, recommendation, encounter_id, record, speech))
     reasons = rule.then.override_reasons if rule.then else ()
     first = rule.evidence[0]
     origin = base.sources[first.source]
     return Card(
         uuid=str(uuid.uuid4()),
         summary=summary(fill(recommendation.summary, {**words, **spoken})),
-        detail=_detail(base, census, recommendation, words),
+        detail=_detail(base, census, recommendation, words, speech),
         indicator=recommendation.indicator,  # type: ignore[arg-type]
         source=Source(
-            label=_label(base, first),
+            label=_label(base, first, speech),
             url=origin.url,
             topic=Coding(system=RULE_SYSTEM, code=rule.id, display=rule.title),
         ),
@@ -65,33 +70,37 @@ def render(
             Coding(system=OVERRIDE_SYSTEM, code=reason, display=base.override_reasons[reason]) for reason in reasons
         ),
         links=tuple(_links(base, recommendation)),
-        extension={PROOF: _proof(base, census, recommendation, now)},
+        extension={PROOF: {"language": speech.tag, **_proof(base, census, recommendation, now)}},
     )
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def _detail(base: KnowledgeBase, census: Census, recommendation: Recommendation, words: dict[str, str]) -> str:
-    escaped = {name: escape(_shown(facts), 160) for name, facts in recommendation.bound.items()}
-    advice = " ".join(fill(part.text, {**words, **escaped}) for part in recommendation.detail)
-    blocks = [advice, *_redundant_lines(recommendation)]
-    blocks.append(_list("Based on", (fact.line for fact in _based_on(census, recommendation))))
-    missing = (fact.line for fact in _missing(census, recommendation))
-    blocks.append(_list("Not available", (*missing, *census.gaps)))
-    blocks.append(_list("Could not be checked", _unchecked(base, recommendation)))
-    blocks.append(_list("Please note", _remarks(census, recommendation)))
-    blocks.append(" ".join(f"When this may be wrong: {p.rule.caution}" for p in recommendation.parts[:1]))
-    blocks.append(_signature(base, recommendation))
+def _quoted(base: KnowledgeBase, recommendation: Recommendation) -> set[str]:
+    """The thresholds that the texts of the card quote."""
+    texts = (recommendation.summary, *(part.text for part in recommendation.detail))
+    return {name for text in texts for name in placeholders(text) if name in base.thresholds}
+
+
+def _detail(
+    base: KnowledgeBase, census: Census, recommendation: Recommendation, words: dict[str, str], speech: Speech
+) -> str:
+    escaped = {name: escape(_joined(map(speech.shown, facts)), 160) for name, facts in recommendation.bound.items()}
+    advice = speech.space.join(fill(part.text, {**words, **escaped}) for part in recommendation.detail)
+    blocks = [advice, *_redundant_lines(recommendation, speech)]
+    blocks.append(_list(speech.word("based-on"), map(speech.line, _based_on(census, recommendation))))
+    missing = map(speech.line, _missing(census, recommendation))
+    blocks.append(_list(speech.word("not-available"), (*missing, *map(speech.phrase, census.gaps))))
+    blocks.append(_list(speech.word("not-checked"), _unchecked(base, recommendation, speech)))
+    blocks.append(_list(speech.word("please-note"), _remarks(census, recommendation, speech)))
+    blocks.append(speech.word("may-be-wrong", caution=recommendation.rule.caution))
+    blocks.append(_signature(base, recommendation, speech))
     return "\n\n".join(block for block in blocks if block)
 
 
-def _brief(facts: tuple[Fact, ...]) -> str:
-    return "; ".join(dict.fromkeys(fact.brief or fact.shown or fact.title for fact in facts))
-
-
-def _shown(facts: tuple[Fact, ...]) -> str:
-    return "; ".join(dict.fromkeys(fact.shown or fact.title for fact in facts))
+def _joined(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(words))
 
 
 def _list(title: str, lines: Iterable[str]) -> str:
@@ -101,11 +110,11 @@ def _list(title: str, lines: Iterable[str]) -> str:
     return "\n".join([f"**{title}**", "", *(f"- {escape(row)}" for row in rows)])
 
 
-def _redundant_lines(recommendation: Recommendation) -> Iterator[str]:
+def _redundant_lines(recommendation: Recommendation, speech: Speech) -> Iterator[str]:
     """What is already ordered or done is said, not proposed again."""
     for activity, facts in recommendation.redundant:
-        sources = "; ".join(escape(fact.line, 160) for fact in facts)
-        yield f"{activity.title} is already ordered or available ({sources})."
+        sources = "; ".join(escape(speech.line(fact), 160) for fact in facts)
+        yield speech.word("redundant", title=activity.title, sources=sources)
 
 
 def _based_on(census: Census, recommendation: Recommendation) -> list[Fact]:
@@ -123,42 +132,50 @@ def _missing(census: Census, recommendation: Recommendation) -> list[Fact]:
     return [fact for key, fact in facts.items() if key not in shown]
 
 
-def _unchecked(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[str]:
+def _unchecked(base: KnowledgeBase, recommendation: Recommendation, speech: Speech) -> Iterator[str]:
     for part in recommendation.parts:
         for clause in part.unchecked:
-            titles = {base.title_of(c.key): None for c in _conditions(clause)}
-            yield f"whether this already applies: {', '.join(titles)}"
+            titles = {speech.title(c.key, base.title_of(c.key)): None for c in _conditions(clause)}
+            yield speech.word("already-applies", titles=", ".join(titles))
 
 
 def _conditions(clause: Clause) -> Iterator[Condition]:
     return (c for c in conditions_of(iter((clause,))) if c.is_fact)
 
 
-def _remarks(census: Census, recommendation: Recommendation) -> list[str]:
+def _remarks(census: Census, recommendation: Recommendation, speech: Speech) -> list[str]:
     """Remarks on the facts of this card first, then on the record; the rest is counted."""
     facts = [*_based_on(census, recommendation), *_missing(census, recommendation)]
-    rows = list(dict.fromkeys([*(f"{fact.title}: {r}" for fact in facts for r in fact.remarks), *census.remarks]))
+    rows = [
+        speech.word("pair", title=speech.title(fact.key, fact.title), value=speech.phrase(remark))
+        for fact in facts
+        for remark in fact.remarks
+    ]
+    rows = list(dict.fromkeys([*rows, *map(speech.phrase, census.remarks)]))
     if len(rows) > MOST_REMARKS:
-        rows = [*rows[:MOST_REMARKS], f"and {len(rows) - MOST_REMARKS} more, see the extension {PROOF}"]
+        more = speech.word("more-remarks", number=str(len(rows) - MOST_REMARKS), extension=PROOF)
+        rows = [*rows[:MOST_REMARKS], more]
     return rows
 
 
-def _signature(base: KnowledgeBase, recommendation: Recommendation) -> str:
-    names = ", ".join(f"{p.rule.id} {p.rule.version} ({p.rule.catalogue})" for p in recommendation.parts)
+def _signature(base: KnowledgeBase, recommendation: Recommendation, speech: Speech) -> str:
     rule = recommendation.rule
-    evidence = "; ".join(_label(base, row) for row in rule.evidence)
-    review = "" if rule.status == "active" else " Draft, not reviewed by a clinician yet."
-    return (
-        f"Rule {names}. Evidence: {evidence} (strength: {rule.strength}). "
-        f"Profile {base.profile}, knowledge {base.hash[:12]}.{review}"
+    signature = speech.word(
+        "signature",
+        names=", ".join(f"{p.rule.id} {p.rule.version} ({p.rule.catalogue})" for p in recommendation.parts),
+        evidence="; ".join(_label(base, row, speech) for row in rule.evidence),
+        strength=speech.strength(rule.strength),
+        profile=base.profile,
+        hash=base.hash[:12],
     )
+    return signature if rule.status == "active" else f"{signature}{speech.space}{speech.word('draft')}"
 
 
-def _label(base: KnowledgeBase, row: Evidence) -> str:
+def _label(base: KnowledgeBase, row: Evidence, speech: Speech) -> str:
     source = base.sources[row.source]
     year = f" {source.year}" if source.year else ""
     # Our own texts have no organisation that a reader knows; others are named by organisation and year.
-    name = source.title if source.read == "local" else f"{source.organisation}{year}"
+    name = speech.source(source) if source.read == "local" else f"{source.organisation}{year}"
     return f"{name}, {row.section}" if row.section else name
 
 
@@ -181,30 +198,32 @@ def _suggestions(
     recommendation: Recommendation,
     encounter_id: str | None,
     record: Record | None,
+    speech: Speech,
 ) -> Iterator[Suggestion]:
     """Proposals for the clinician to choose; what is already ordered or done is not among them."""
     needless = {activity.id for activity, _ in recommendation.redundant}
     for suggestion in recommendation.suggest:
         if suggestion.remove is not None:
-            actions = tuple(_removals(recommendation.bound.get(suggestion.remove, ())))
+            actions = tuple(_removals(recommendation.bound.get(suggestion.remove, ()), speech))
         elif suggestion.stop is not None:
             facts = recommendation.bound.get(suggestion.stop, ())
-            actions = tuple(_pauses(record, facts, recommendation.rule.title)) if record is not None else ()
+            title = recommendation.rule.title
+            actions = tuple(_pauses(record, facts, title, speech)) if record is not None else ()
         else:
             wanted = [base.activities[name] for name in suggestion.create if name not in needless]
-            actions = tuple(_create(census, recommendation, activity, encounter_id) for activity in wanted)
+            actions = tuple(_create(census, recommendation, activity, encounter_id, speech) for activity in wanted)
         if actions:
             yield Suggestion(label=suggestion.label, uuid=str(uuid.uuid4()), actions=actions)
 
 
-def _removals(facts: tuple[Fact, ...]) -> Iterator[Action]:
+def _removals(facts: tuple[Fact, ...], speech: Speech) -> Iterator[Action]:
     """Delete actions for the drafts behind order facts that have an id to name them by, each once."""
     for source in dict.fromkeys(source for fact in facts for source in fact.sources):
         if " " not in source:
-            yield Action(type="delete", description=f"Remove the draft order {source}", resource_id=source)
+            yield Action(type="delete", description=speech.word("remove-draft", resource=source), resource_id=source)
 
 
-def _pauses(record: Record, facts: tuple[Fact, ...], reason: str) -> Iterator[Action]:
+def _pauses(record: Record, facts: tuple[Fact, ...], reason: str, speech: Speech) -> Iterator[Action]:
     """Update actions that put the active requests behind medication facts on hold, each once.
 
     An update replaces the whole resource, so it repeats the original but for status and its reason. What cannot be
@@ -214,9 +233,8 @@ def _pauses(record: Record, facts: tuple[Fact, ...], reason: str) -> Iterator[Ac
         original = record.original("MedicationRequest", source)
         if original is not None and original.get("status") == "active":
             resource = {**original, "status": "on-hold", "statusReason": {"text": reason}}
-            yield Action(
-                type="update", description=f"Propose to put on hold: {_medicine(original, source)}", resource=resource
-            )
+            description = speech.word("put-on-hold", resource=_medicine(original, source))
+            yield Action(type="update", description=description, resource=resource)
 
 
 def _medicine(request: dict[str, Any], source: str) -> str:
@@ -227,7 +245,9 @@ def _medicine(request: dict[str, Any], source: str) -> str:
     return f"{plain(name, 80)} ({source})" if name else source
 
 
-def _create(census: Census, recommendation: Recommendation, activity: Activity, encounter_id: str | None) -> Action:
+def _create(
+    census: Census, recommendation: Recommendation, activity: Activity, encounter_id: str | None, speech: Speech
+) -> Action:
     resource: dict[str, Any] = {
         "resourceType": "ServiceRequest",
         "status": "draft",
@@ -241,7 +261,7 @@ def _create(census: Census, recommendation: Recommendation, activity: Activity, 
         resource["category"] = [{"coding": [_coding(activity.category)]}]
     if encounter_id is not None:
         resource["encounter"] = {"reference": f"Encounter/{encounter_id}"}
-    return Action(type="create", description=f"Propose: {activity.title}", resource=resource)
+    return Action(type="create", description=speech.word("propose", title=activity.title), resource=resource)
 
 
 def _coding(code: Code) -> dict[str, str]:

@@ -6,15 +6,17 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from cds.knowledge.wording import SUMMARY_LIMIT
+
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^=])")
 # At the start of a line these begin a list, a rule or a heading.
 _BLOCK_START = re.compile(r"^(\d{1,9})([.)])|^([-:])")
 _WEB_ADDRESS = re.compile(r"www\.", re.IGNORECASE)
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _SPACE = re.compile(r"\s+")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 LONGEST = 300
-SUMMARY_LIMIT = 139
 
 
 def fill(template: str, words: Mapping[str, str]) -> str:
@@ -37,6 +39,12 @@ def escape(text: str, limit: int = LONGEST) -> str:
     line = plain(text, limit).replace("://", ": //").replace("@", "(at)")
     line = _MARKDOWN.sub(r"\\\1", _WEB_ADDRESS.sub("www .", line))
     return _BLOCK_START.sub(lambda match: f"{match[1] or ''}\\{match[2] or match[3]}", line)
+
+
+def sentence(text: str) -> str:
+    """A heading as a sentence, with the full stop of its script."""
+    bare = text.rstrip(".。")
+    return f"{bare}。" if _CHINESE.search(bare) else f"{bare}."
 
 
 def summary(text: str) -> str:

@@ -16,6 +16,7 @@ from cds.hooks import CONTEXTS, InvalidRequest, parse_request
 from cds.knowledge import KnowledgeBase, load_knowledge
 from cds.service import Settings
 from cds.service.json_input import InvalidJson, parse_json
+from cds.service.settings import known_language
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def answer(source: str, hook: str | None, settings: Settings) -> Iterator[Answer
     now = settings.now()
     knowledge = load_knowledge(settings.rules_dir, settings.site_file, settings.profile)
     with Adviser(knowledge, cross_check=settings.cross_check) as adviser:
+        language = known_language(settings.language, adviser.languages)
         try:
-            advice = adviser.advise(parse_request(body, hook=asked), now)
+            advice = adviser.advise(parse_request(body, hook=asked), now, language)
         except (InvalidRequest, PatientMismatch) as error:
             raise Stop(f"{_name(source)}: {error}", WRONG_USE) from None
         except DataUnavailable as error:

@@ -28,7 +28,7 @@ SignOffs = Annotated[bool, typer.Option("--sign-offs", help="List what a clinici
 def check_rules(
     rules: RulesDir = None, site: SiteFile = None, profile: Profile = None, sign_offs: SignOffs = False
 ) -> None:
-    """Check the rules with their codes, numbers, texts and cases. Exit code 1 when there is a problem."""
+    """Check the rules with their codes, numbers, texts, translations and cases. Exit code 1 when something is wrong."""
     settings = settings_from(rules_dir=rules, site_file=site, profile=profile)
     root = settings.rules_dir or bundled_rules()
     try:
@@ -38,8 +38,12 @@ def check_rules(
         print_lines([*located(error.problems, root), f"{counted(len(error.problems), 'problem')}; nothing was loaded"])
         raise typer.Exit(ISSUES) from None
     cases, problems = load_cases(written_for, root)
-    open_ones = [problem for problem in check(base) if problem.open_sign_off]
+    found = check(base)
+    open_ones = [problem for problem in found if problem.open_sign_off]
+    gaps = [problem for problem in found if problem.gap]
     print_lines(located(problems, root))
+    if gaps:
+        print_lines(["Missing or stale translations (these cards are shown in English):", *located(gaps, root)])
     if sign_offs:
         print_lines(located(open_ones, root))
     counts = (
@@ -49,14 +53,14 @@ def check_rules(
         counted(len(base.concepts), "value set"),
     )
     hint = "" if sign_offs or not open_ones else " (--sign-offs lists them)"
-    trouble = f"{counted(len(problems), 'problem')}; " if problems else ""
+    trouble = "".join(f"{counted(len(r), noun)}; " for r, noun in ((problems, "problem"), (gaps, "gap")) if r)
     print_lines(
         [
             f"{trouble}{', '.join(counts)}; profile {base.profile}, knowledge {base.hash[:12]}; "
             f"{counted(len(open_ones), 'open sign-off')}{hint}"
         ]
     )
-    if problems:
+    if problems or gaps:
         raise typer.Exit(ISSUES)
 
 

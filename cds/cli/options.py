@@ -25,6 +25,7 @@ Now = Annotated[
     str | None,
     typer.Option("--now", metavar="ISO", help="Judge at this ISO 8601 time instead of the clock's."),
 ]
+Language = Annotated[str | None, typer.Option("--language", metavar="TAG", help="Language of the cards; default: en.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Hook = Annotated[
     str | None,
@@ -40,6 +41,7 @@ _FLAGS: Final = {
     "site_file": "--site",
     "profile": "--profile",
     "fixed_now": "--now",
+    "language": "--language",
     "host": "--host",
     "port": "--port",
     "workers": "--workers",

@@ -8,7 +8,7 @@ from typing import Final
 
 from cds.cli.asking import Answer, answer
 from cds.cli.check import counted
-from cds.cli.options import AsJson, Hook, Now, Profile, RequestFile, RulesDir, SiteFile, settings_from
+from cds.cli.options import AsJson, Hook, Language, Now, Profile, RequestFile, RulesDir, SiteFile, settings_from
 from cds.cli.terminal import Line, paragraph, print_bytes, print_lines
 from cds.hooks import Card, to_json
 from cds.service.json_input import dump_json
@@ -26,9 +26,10 @@ def run_request(
     rules: RulesDir = None,
     site: SiteFile = None,
     profile: Profile = None,
+    language: Language = None,
 ) -> None:
     """Print the cards for one CDS Hooks request; --json prints the body of the HTTP answer."""
-    settings = settings_from(fixed_now=now, rules_dir=rules, site_file=site, profile=profile)
+    settings = settings_from(fixed_now=now, rules_dir=rules, site_file=site, profile=profile, language=language)
     with answer(request, hook, settings) as given:
         if as_json:
             print_bytes(dump_json(to_json(given.advice.response())))

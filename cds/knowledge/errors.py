@@ -13,12 +13,21 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One finding about one place in rules/. ``open_sign_off`` marks what a clinician still has to confirm."""
+    """One finding about one place in rules/.
+
+    ``open_sign_off`` marks what a clinician still has to confirm, ``gap`` a text that a language lacks: neither stops
+    loading.
+    """
 
     file: str
     line: int
     message: str
     open_sign_off: bool = False
+    gap: bool = False
+
+    @property
+    def stops_loading(self) -> bool:
+        return not self.open_sign_off and not self.gap
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}"

@@ -1,6 +1,7 @@
 """Checks over the whole knowledge base: what YAML alone cannot promise.
 
-A problem stops loading. An open sign-off does not: it is what a clinician still has to confirm, and `check` lists it.
+A problem stops loading. Neither an open sign-off does, which is what a clinician still has to confirm, nor a gap, which
+is a text that a language lacks; `check` lists both.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from cds.knowledge.errors import Problem, did_you_mean
+from cds.knowledge.languages import check_languages
 from cds.knowledge.model import (
     Activity,
     AnyOf,
@@ -23,6 +25,7 @@ from cds.knowledge.model import (
 )
 from cds.knowledge.source import Place
 from cds.knowledge.vocabulary import CANONICAL_UNITS, DERIVED, KINDS
+from cds.knowledge.wording import SUMMARY_LIMIT, has_number, placeholders
 
 # Numbers that the arithmetic of cds/facts needs; they live in rules/ like all others.
 FACT_THRESHOLDS = {
@@ -48,19 +51,12 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _SEED = re.compile(r"S([1-9]|[12]\d|3[0-5])")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_NAMES_WITH_DIGITS = re.compile(r"25-OH|\b(?:19|20)\d\d\b|\bD[23]\b")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-SUMMARY_LIMIT = 139
 _ARTICLE = {"order": "an order", "medication": "a medication"}
 
 
-def placeholders(text: str) -> list[str]:
-    """The names between braces, in order."""
-    return _PLACEHOLDER.findall(text)
-
-
 def check(base: KnowledgeBase) -> list[Problem]:
-    """Every problem and every open sign-off of a knowledge base, sorted by place."""
+    """Every problem, open sign-off and gap of a knowledge base, sorted by place."""
     problems: list[Problem] = []
     for name, unit in FACT_THRESHOLDS.items():
         threshold = base.thresholds.get(name)
@@ -91,6 +87,7 @@ def check(base: KnowledgeBase) -> list[Problem]:
             problems.append(_at(activity.place, f"activity '{activity.id}' needs a code with a display"))
     problems.extend(_unused(base))
     problems.extend(_circles(base))
+    problems.extend(check_languages(base))
     return sorted(set(problems))
 
 
@@ -218,8 +215,7 @@ def _check_texts(base: KnowledgeBase, rule: Rule, bound: Iterable[str], texts: I
             if name not in base.thresholds and name not in bound:
                 known = [*base.thresholds, *bound]
                 yield _at(rule.place, f"text: nothing named '{{{name}}}'{did_you_mean(name, known)}")
-        bare = _NAMES_WITH_DIGITS.sub("", _PLACEHOLDER.sub("", text))
-        if re.search(r"\d", bare):
+        if has_number(text):
             yield _at(
                 rule.place, f"text: a number stands in the text; name it as a threshold and quote it: '{text[:60]}'"
             )

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from cds.knowledge.errors import KnowledgeError, Problem, did_you_mean
+from cds.knowledge.languages import read_languages, text_parts
 from cds.knowledge.lint import check
 from cds.knowledge.model import (
     Activity,
@@ -33,7 +34,6 @@ from cds.knowledge.model import (
     Rule,
     SaltShare,
     SuggestionRule,
-    TextPart,
     Threshold,
     Topic,
     Variant,
@@ -56,7 +56,7 @@ RULE_KEYS = (
     "when", "unless", "suppresses", "concludes", "then",
 )  # fmt: skip
 _REQUIRED = tuple(k for k in RULE_KEYS[: RULE_KEYS.index("unless")] if k != "seed")
-_SHARED_FOLDERS = ("valuesets", "sites", "profiles")
+_SHARED_FOLDERS = ("valuesets", "sites", "profiles", "languages")
 _ZERO = Decimal(0)
 _NO_DAY = date(1970, 1, 1)
 _FINDING_IS = Word("present", "==", "flag", needs_presence=False)
@@ -83,7 +83,7 @@ def load_knowledge(
     base = _Loader(reader, root, site_file or root / "sites" / "example.yaml", profile).load()
     problems = [*reader.problems]
     if not problems:
-        problems = [p for p in check(base) if not p.open_sign_off]
+        problems = [p for p in check(base) if p.stops_loading]
     if problems:
         raise KnowledgeError(problems)
     return base
@@ -142,6 +142,7 @@ class _Loader:
             profile=self.profile,
             site=site,
             hash=self._hash(),
+            languages=read_languages(self.reader, self.root, tuple(topics)),
         )
 
     # -- shared files ---------------------------------------------------------------------------------------------
@@ -421,7 +422,7 @@ class _Loader:
             card = CardText(
                 indicator=entry["indicator"].choice(INDICATORS) if "indicator" in entry else "info",
                 summary=entry["summary"].text() if "summary" in entry else "",
-                detail=self._detail(entry["detail"]) if "detail" in entry else (),
+                detail=text_parts(entry["detail"]) if "detail" in entry else (),
                 suggest=self._suggestions(entry.get("suggest")),
             )
         return Advice(
@@ -431,18 +432,6 @@ class _Loader:
             merge_into=entry["merge_into"].texts() if "merge_into" in entry else (),
             modifies=self._modification(entry["modifies"]) if "modifies" in entry else None,
         )
-
-    def _detail(self, item: Item) -> tuple[TextPart, ...]:
-        """Detail is one text, or a list of parts; a part with a name can be replaced by a modifier."""
-        if not item.is_list:
-            return (TextPart(None, item.text()),)
-        parts: list[TextPart] = []
-        for row in item.list():
-            if row.is_mapping:
-                parts.extend(TextPart(name, text.text()) for name, text in row.items())
-            else:
-                parts.append(TextPart(None, row.text()))
-        return tuple(parts)
 
     def _suggestions(self, item: Item | None) -> tuple[SuggestionRule, ...]:
         rows = []
@@ -471,7 +460,7 @@ class _Loader:
             when=self._clauses(entry.get("when")),
             indicator=entry["indicator"].choice(INDICATORS) if "indicator" in entry else None,
             summary=entry["summary"].text() if "summary" in entry else None,
-            detail=self._detail(entry["detail"]) if "detail" in entry else None,
+            detail=text_parts(entry["detail"]) if "detail" in entry else None,
             suggest=self._suggestions(entry["suggest"]) if "suggest" in entry else None,
             place=item.place,
         )

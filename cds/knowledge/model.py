@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from cds.knowledge.source import Place
 from cds.knowledge.vocabulary import DERIVED, DERIVED_TITLES, KINDS, Word
+
+if TYPE_CHECKING:
+    from cds.knowledge.languages import Language
 
 FactKey = tuple[str, str]
 """(kind, concept), for example ("lab", "serum-calcium")."""
@@ -311,6 +315,7 @@ class KnowledgeBase:
     profile: str
     site: str
     hash: str
+    languages: Mapping[str, Language] = field(default_factory=dict)
 
     def threshold(self, id: str) -> Threshold:
         return self.thresholds[id]

@@ -13,7 +13,7 @@ import asyncio
 import functools
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -40,8 +40,9 @@ from cds.hooks import (
 from cds.hooks.outcome import IssueCode
 from cds.knowledge import KnowledgeBase, load_knowledge
 from cds.service.json_input import InvalidJson, dump_json, parse_json
+from cds.service.language import negotiate
 from cds.service.log import fault, make_logger
-from cds.service.settings import Settings
+from cds.service.settings import Settings, known_language
 
 # Named one by one because `*` does not cover Authorization (Fetch standard, CORS-unsafe request-header
 # names).
@@ -66,12 +67,13 @@ class _Refusal(Exception):
 def create_app(settings: Settings) -> Starlette:
     """Build the application: loads the rules, compiles them and holds one Adviser until shutdown.
 
-    Raises KnowledgeError when the rules or the site file have faults. `app.state` has settings, knowledge and
-    adviser.
+    Raises KnowledgeError when the rules or the site file have faults, SettingsError when the language set is none of
+    theirs. `app.state` has settings, knowledge, adviser, and the language of a client that asks for none.
     """
     log = make_logger(settings.log_level)
     knowledge = load_knowledge(settings.rules_dir, settings.site_file, settings.profile)
     adviser = Adviser(knowledge, cross_check=settings.cross_check)
+    language = known_language(settings.language, adviser.languages)
     services = tuple(adviser.services())
 
     @asynccontextmanager
@@ -108,7 +110,10 @@ def create_app(settings: Settings) -> Starlette:
     app.state.knowledge = knowledge
     app.state.adviser = adviser
     app.state.services = {service.id: service for service in services}
-    app.state.discovery = dump_json(to_json(Discovery(services=services)))
+    app.state.language = language
+    app.state.discovery = {
+        tag: dump_json(to_json(Discovery(services=tuple(adviser.services(tag))))) for tag in adviser.languages
+    }
     app.state.log = log
     return app
 
@@ -141,7 +146,10 @@ async def _health(request: Request) -> Response:
 
 
 async def _discovery(request: Request) -> Response:
-    return Response(request.app.state.discovery, media_type="application/json")
+    language = _language(request)
+    return Response(
+        request.app.state.discovery[language], headers=_language_headers([language]), media_type="application/json"
+    )
 
 
 async def _call(request: Request) -> Response:
@@ -157,10 +165,22 @@ async def _call(request: Request) -> Response:
     hook_request = parse_request(parse_json(body), hook=service.hook)
     # Inline, not in a thread: it is a few milliseconds of CPU work that holds the GIL and one engine lock
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
-    advice = adviser.advise(hook_request, state.settings.now())
+    language = _language(request)
+    advice = adviser.advise(hook_request, state.settings.now(), language)
     topics = [card.source.topic.code for card in advice.cards if card.source.topic is not None]
     _note(request, cards=len(advice.cards), rules=topics)
-    return _json(to_json(advice.response()))
+    return _json(to_json(advice.response()), headers=_language_headers(advice.languages or [language]))
+
+
+def _language(request: Request) -> str:
+    """The language that this client asks for, of those we have."""
+    state = request.app.state
+    asked = ",".join(request.headers.getlist("accept-language"))
+    return negotiate(asked, state.adviser.languages, state.language)
+
+
+def _language_headers(languages: Sequence[str]) -> dict[str, str]:
+    return {"Content-Language": ", ".join(languages), "Vary": "Accept-Language"}
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:

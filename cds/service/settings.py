@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal
@@ -24,6 +24,8 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cds.service.language import look_up
 
 ENV_PREFIX: Final = "PRENATAL_CDS_"
 
@@ -52,6 +54,11 @@ class Settings(BaseSettings):
     rules_dir: DirectoryPath | None = Field(None, description="Folder of rules; unset for the bundled ones.")
     site_file: FilePath | None = Field(None, description="Site file; unset for the bundled example.")
     profile: str = Field("seed", min_length=1, description="Name of the profile whose thresholds are used.")
+    language: str = Field(
+        "en",
+        min_length=1,
+        description="Language of cards (BCP 47) for clients whose Accept-Language names none we have.",
+    )
     time_zone: str = Field("UTC", description="IANA zone whose day is 'today', such as Asia/Shanghai.")
     cross_check: bool = Field(
         True, description="Evaluate each request twice, by engine and reference; a mismatch is an error."
@@ -129,6 +136,17 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_line(fault) for fault in error.errors(include_url=False))) from None
+
+
+def known_language(tag: str, languages: Sequence[str]) -> str:
+    """The language of the rules that ``tag`` means.
+
+    Raises SettingsError when there is none: a site that set a language must not be answered in another in silence.
+    """
+    found = look_up(tag, languages)
+    if found is None:
+        raise SettingsError(f"{ENV_PREFIX}LANGUAGE: the rules have no such language; known are {', '.join(languages)}")
+    return found
 
 
 def _zone(name: Any) -> ZoneInfo | None:

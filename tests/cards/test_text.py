@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from cds.cards.text import LONGEST, SUMMARY_LIMIT, escape, fill, plain, summary
+from cds.cards.text import LONGEST, escape, fill, plain, summary
+from cds.knowledge.wording import SUMMARY_LIMIT
 
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 HARMLESS = {

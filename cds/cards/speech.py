@@ -1,0 +1,255 @@
+"""How a card speaks: English as rules and fact layer say it, or another language, all of it or not at all.
+
+The fact layer says in English what it found ("no final result in the data supplied"). A language file gives templates
+for these sentences, with slots for what differs; they are matched here, the most literal first. What a clinician wrote
+and what the record names stays as it is. One piece without a translation raises Untranslated: a card in two languages
+would be read wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cds.cards.text import fill
+from cds.facts.model import Fact
+from cds.knowledge.languages import CARD_WORDS, ENGLISH, Language, Translated, quantity_in
+from cds.knowledge.model import EvidenceSource, FactKey, KnowledgeBase, Threshold
+
+# Kinds whose value is what the record says: without a template it is shown as it is.
+_RECORD_KINDS = frozenset({
+    "lab", "vital", "condition", "allergy", "procedure", "imaging", "request", "symptom", "order", "medication",
+    "intake",
+})  # fmt: skip
+# Their values list product names; templates are looked for inside, not matched with the whole.
+_LISTS = frozenset({"order", "medication", "intake"})
+_LONGEST = 2000
+
+_NAME = r"[A-Za-z]+(?:/[A-Za-z0-9._:-]+| without id)"
+_PATTERNS = {
+    "day": r"\d{4}(?:-\d{2}(?:-\d{2})?)?",
+    "number": r"-?\d+(?:\.\d+)?",
+    "name": _NAME,
+    "names": rf"{_NAME}(?:, {_NAME})*",
+    "path": r"[^']+",
+    "quantity": r"-?\d[\d.,]*(?: [\w/%\[\].]+)*",
+    "part": r"[a-z][a-z ]*?",
+}
+_SLOT = re.compile(r"\{([a-z]+)([2-9]?)\}")
+
+
+class Untranslated(Exception):
+    """The language lacks a text of this card. The message names no text: it may be the patient's."""
+
+
+class Speech:
+    """English."""
+
+    tag = ENGLISH
+    space = " "
+    """Between two sentences."""
+
+    def word(self, name: str, **slots: str) -> str:
+        """A text of the card itself."""
+        return fill(CARD_WORDS[name], slots)
+
+    def line(self, fact: Fact) -> str:
+        """The fact as a line of proof: title, value, day, sources; plain text, not yet escaped."""
+        return fact.line
+
+    def shown(self, fact: Fact) -> str:
+        """The value in a sentence, or the title of a fact that has none."""
+        return fact.shown or fact.title
+
+    def brief(self, fact: Fact) -> str:
+        """The value in a summary."""
+        return fact.brief or self.shown(fact)
+
+    def phrase(self, text: str) -> str:
+        """A reason or remark of the fact layer."""
+        return text
+
+    def title(self, key: FactKey, title: str) -> str:
+        """The name of a fact."""
+        return title
+
+    def quoted(self, threshold: Threshold) -> str:
+        """A threshold as texts quote it."""
+        return threshold.quoted
+
+    def strength(self, name: str) -> str:
+        return name
+
+    def source(self, source: EvidenceSource) -> str:
+        """The title of one of our own texts; others are named by organisation and year."""
+        return source.title
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A sentence with slots, compiled, and its translation."""
+
+    pattern: re.Pattern[str]
+    said: str
+
+
+class Foreign(Speech):
+    """Another language; every method raises Untranslated for what its file does not say."""
+
+    def __init__(self, base: KnowledgeBase, translated: Translated) -> None:
+        language = translated.language
+        self.tag = language.tag
+        self.space = " " if language.spaces else ""
+        self.base = translated.base
+        self.rules = translated.rules
+        self._language = language
+        titles = {base.title_of(key): said for key, said in _facts(language).items()}
+        concepts = language.texts["concepts"]
+        titles.update({base.concepts[name].title: said for name, said in concepts.items() if name in base.concepts})
+        self._titles: Mapping[str, str] = {**titles, **language.parts}
+        self._phrases = _compiled(language.phrases)
+        self._shown = {kind: _compiled(texts) for kind, texts in language.shown.items()}
+
+    def word(self, name: str, **slots: str) -> str:
+        return fill(self._entry("card", name), slots)
+
+    def line(self, fact: Fact) -> str:
+        title = self.title(fact.key, fact.title)
+        if fact.state != "known":
+            return self.word("pair", title=title, value=self.phrase(fact.reason))
+        parts = [self.word("pair", title=title, value=self._value(fact)) if fact.shown else title]
+        if fact.day is not None:
+            parts.append(fact.day.isoformat())
+        return ", ".join([*parts, *(self._name(source) for source in fact.sources)])
+
+    def shown(self, fact: Fact) -> str:
+        return self._value(fact) if fact.shown else self.title(fact.key, fact.title)
+
+    def brief(self, fact: Fact) -> str:
+        # The short form lists product names, which are the record's.
+        return fact.brief or self.shown(fact)
+
+    def phrase(self, text: str) -> str:
+        return self._phrase(text, self._phrases)
+
+    def title(self, key: FactKey, title: str) -> str:
+        return self._title(title)
+
+    def quoted(self, threshold: Threshold) -> str:
+        return self._quantity(threshold.quoted)
+
+    def strength(self, name: str) -> str:
+        return self._entry("strengths", name)
+
+    def source(self, source: EvidenceSource) -> str:
+        return self._entry("sources", source.id)
+
+    # -- values and sentences -----------------------------------------------------------------------------------------
+
+    def _value(self, fact: Fact) -> str:
+        kind = fact.key[0]
+        templates = self._shown.get(kind, [])
+        if kind in _LISTS:
+            return self._inside(fact.shown, templates)
+        try:
+            return self._phrase(fact.shown, templates)
+        except Untranslated:
+            if kind not in _RECORD_KINDS:
+                raise
+            return fact.shown
+
+    def _inside(self, text: str, templates: list[_Template]) -> str:
+        """The text with every template in it translated, from left to right, the most literal first."""
+        if len(text) > _LONGEST:
+            return text
+        done, at = [], 0
+        while at < len(text):
+            hits = (hit for hit in ((t, t.pattern.match(text, at)) for t in templates) if hit[1] is not None)
+            template, match = next(hits, (None, None))
+            if template is not None and match is not None and match.end() > at:
+                done.append(self._said(template, match, templates))
+                at = match.end()
+            else:
+                done.append(text[at])
+                at += 1
+        return "".join(done)
+
+    def _phrase(self, text: str, templates: list[_Template]) -> str:
+        """The translation of a whole sentence; several may be joined by a semicolon."""
+        if len(text) <= _LONGEST:  # longer ones come from no template of ours
+            for template in templates:
+                match = template.pattern.fullmatch(text)
+                if match is not None:
+                    try:
+                        return self._said(template, match, templates)
+                    except Untranslated:
+                        continue
+            if "; " in text:
+                return "; ".join(self._phrase(part, templates) for part in text.split("; "))
+        raise Untranslated
+
+    def _said(self, template: _Template, match: re.Match[str], templates: list[_Template]) -> str:
+        slots = {
+            name: self._slot(name.rstrip("23456789"), found, templates) for name, found in match.groupdict().items()
+        }
+        return fill(template.said, slots)
+
+    def _slot(self, kind: str, found: str, templates: list[_Template]) -> str:
+        if kind == "phrase":
+            return self._phrase(found, templates)
+        if kind == "rest":
+            try:
+                return self._phrase(found, templates)
+            except Untranslated:
+                return found
+        if kind in ("title", "part"):
+            return self._title(found)
+        if kind == "quantity":
+            return self._quantity(found)
+        if kind in ("name", "names"):
+            return ", ".join(self._name(name) for name in found.split(", "))
+        return found
+
+    def _title(self, title: str) -> str:
+        if title not in self._titles:
+            raise Untranslated
+        return self._titles[title]
+
+    def _quantity(self, text: str) -> str:
+        said = quantity_in(self._language, text)
+        if said is None:
+            raise Untranslated
+        return said
+
+    def _name(self, name: str) -> str:
+        """A resource as the card names it; ids stay as they are."""
+        kind, without, _ = name.partition(" without id")
+        return self.word("without-id", type=kind) if without else name
+
+    def _entry(self, section: str, name: str) -> str:
+        said = self._language.texts[section].get(name)
+        if said is None:
+            raise Untranslated
+        return said
+
+
+def _facts(language: Language) -> dict[FactKey, str]:
+    """The titles of derived facts by key; the file writes a key as `gestation age`."""
+    rows = ((name.partition(" "), said) for name, said in language.texts["facts"].items())
+    return {(kind, concept): said for (kind, _, concept), said in rows}
+
+
+def _compiled(texts: Mapping[str, str]) -> list[_Template]:
+    """Templates, those with the most letters of their own first: they are the least likely to match by chance."""
+    rows = sorted(texts, key=lambda text: (-len(_SLOT.sub("", text)), text))
+    return [_Template(re.compile(_pattern(text), re.DOTALL), texts[text]) for text in rows]
+
+
+def _pattern(text: str) -> str:
+    pieces, at = [], 0
+    for slot in _SLOT.finditer(text):
+        pieces.append(re.escape(text[at : slot.start()]))
+        pieces.append(f"(?P<{slot[1]}{slot[2]}>{_PATTERNS.get(slot[1], '.+?')})")
+        at = slot.end()
+    return "".join([*pieces, re.escape(text[at:])])
