@@ -20,6 +20,7 @@ from cds.cli.explain import explain_request
 from cds.cli.run import run_request
 from cds.cli.serve import serve_http
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
+from cds.cli.table import print_tables
 from cds.cli.terminal import print_lines
 from cds.cli.test import run_rule_cases
 from cds.knowledge import KnowledgeError
@@ -39,6 +40,7 @@ app.command("check")(check_rules)
 app.command("test")(run_rule_cases)
 app.command("run")(run_request)
 app.command("explain")(explain_request)
+app.command("table")(print_tables)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +86,7 @@ def examples() -> list[str]:
         ("test", "run the cases that stand beside the rules"),
         (f"run {request}", "the cards for one request, without a server"),
         (f"explain {request}", "why each rule fired or kept silent"),
+        ("table --format print", "the rules as decision tables, to print and to sign"),
     )
     width = max(len(command) for command, _ in rows)
     return [f"{NAME} {command:{width}}  # {meaning}" for command, meaning in rows]

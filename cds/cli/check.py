@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cds.assurance.table import sign_offs as open_signatures
 from cds.cli.options import Profile, RulesDir, SiteFile, settings_from
 from cds.cli.stop import ISSUES
 from cds.cli.terminal import print_lines
@@ -28,36 +30,45 @@ SignOffs = Annotated[bool, typer.Option("--sign-offs", help="List what a clinici
 def check_rules(
     rules: RulesDir = None, site: SiteFile = None, profile: Profile = None, sign_offs: SignOffs = False
 ) -> None:
-    """Check the rules with their codes, numbers, texts, translations and cases. Exit code 1 when something is wrong."""
+    """Check the rules with their codes, numbers, texts, translations and cases; count what no clinician has signed yet.
+
+    Exit code 1 when there is a problem or a missing translation; an open sign-off is neither.
+    """
     settings = settings_from(rules_dir=rules, site_file=site, profile=profile)
     root = settings.rules_dir or bundled_rules()
     try:
         base = load_knowledge(root, settings.site_file, settings.profile)
         written_for = published(root, base, settings.site_file, settings.profile)
     except KnowledgeError as error:
-        print_lines([*located(error.problems, root), f"{counted(len(error.problems), 'problem')}; nothing was loaded"])
+        lost = f"{counted(len(error.problems), 'problem')}; nothing was loaded"
+        print_lines(["Problems", *located(error.problems, root), "", lost])
         raise typer.Exit(ISSUES) from None
     cases, problems = load_cases(written_for, root)
     found = check(base)
     open_ones = [problem for problem in found if problem.open_sign_off]
     gaps = [problem for problem in found if problem.gap]
-    print_lines(located(problems, root))
-    if gaps:
-        print_lines(["Missing or stale translations (these cards are shown in English):", *located(gaps, root)])
-    if sign_offs:
-        print_lines(located(open_ones, root))
+    blocks = (
+        ("Problems", problems),
+        ("Missing or stale translations (these cards are shown in English)", gaps),
+        ("Open sign-offs", open_ones if sign_offs else []),
+    )
+    for heading, rows in blocks:
+        if rows:
+            print_lines([heading, *located(rows, root), ""])
     counts = (
         counted(len(base.rules), "rule"),
         counted(len(cases), "case"),
         counted(len(base.thresholds), "threshold"),
         counted(len(base.concepts), "value set"),
     )
-    hint = "" if sign_offs or not open_ones else " (--sign-offs lists them)"
+    kinds = Counter(row.kind for row in open_signatures(base))
+    split = ", ".join(counted(number, kind) for kind, number in kinds.items())
+    hint = "" if sign_offs else "; --sign-offs lists them"
     trouble = "".join(f"{counted(len(r), noun)}; " for r, noun in ((problems, "problem"), (gaps, "gap")) if r)
     print_lines(
         [
             f"{trouble}{', '.join(counts)}; profile {base.profile}, knowledge {base.hash[:12]}; "
-            f"{counted(len(open_ones), 'open sign-off')}{hint}"
+            f"{counted(len(open_ones), 'open sign-off')}{f' ({split}{hint})' if open_ones else ''}"
         ]
     )
     if problems or gaps:

@@ -81,6 +81,11 @@ def check(base: KnowledgeBase) -> list[Problem]:
         if threshold.confidence in ("SECONDARY", "DESIGN"):
             text = f"threshold '{threshold.id}' ({threshold.catalogue}, {threshold.quoted}) is {threshold.confidence}"
             problems.append(_sign_off(threshold.place, text))
+    for salt in base.salts:
+        problems.extend(_check_evidence(base, (Evidence(salt.source, "", ""),), salt.place))
+        if salt.confidence in ("SECONDARY", "DESIGN"):
+            text = f"elemental share of {salt.title} ({salt.share}) is {salt.confidence}"
+            problems.append(_sign_off(salt.place, text))
     for activity in base.activities.values():
         problems.extend(_check_clauses(base, activity.redundant))
         if not activity.code.code or not activity.code.display:

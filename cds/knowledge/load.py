@@ -303,14 +303,18 @@ class _Loader:
         )
 
     def _salt(self, name: str, item: Item) -> SaltShare:
-        entry = item.mapping(("title", "text", "codes", "share", "note"), ("text", "share"))
-        share = entry["share"].mapping(("value", "confidence", "source", "note"), ("value", "confidence"))
+        entry = item.mapping(("title", "text", "codes", "share", "note"), ("title", "text", "share"))
+        required = ("value", "confidence", "source")
+        share = entry["share"].mapping((*required, "note"), required) if "share" in entry else {}
         return SaltShare(
             id=name,
+            title=entry["title"].text() if "title" in entry else name,
             text=entry["text"].texts() if "text" in entry else (),
             codes=tuple(self._code(code) for code in entry["codes"].list()) if "codes" in entry else (),
             share=share["value"].number() if "value" in share else _ZERO,
             confidence=share["confidence"].choice(CONFIDENCES) if "confidence" in share else "",
+            source=share["source"].text() if "source" in share else "",
+            place=item.place,
         )
 
     def _site(self, concepts: dict[str, Concept]) -> tuple[str, dict[str, Concept]]:

@@ -65,10 +65,13 @@ class SaltShare:
     """Elemental mass of a mineral salt as a share of the salt's mass (0 to 1)."""
 
     id: str
+    title: str
     text: tuple[str, ...]
     codes: tuple[Code, ...]
     share: Decimal
     confidence: str
+    source: str
+    place: Place
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,20 @@ def test_rules_without_faults_end_in_a_count_of_everything(cli: Cli, rules: Rule
     ended = cli("check", "--rules", rules.root)
     assert (ended.code, ended.err) == (0, "")
     base = rules.load()
+    salts = len([salt for salt in base.salts if salt.confidence != "VERIFIED"])
     assert ended.out == (
         f"2 rules, 12 cases, 18 thresholds, {len(base.concepts)} value sets; profile seed, "
-        f"knowledge {base.hash[:12]}; 2 open sign-offs (--sign-offs lists them)\n"
+        f"knowledge {base.hash[:12]}; {2 + salts} open sign-offs (1 rule, 1 number, {salts} salts; "
+        "--sign-offs lists them)\n"
     )
 
 
 def test_open_sign_offs_are_listed_on_demand_and_are_no_failure(cli: Cli, rules: Rules) -> None:
     ended = cli("check", "--rules", rules.root, "--sign-offs")
     assert ended.code == 0
-    assert len(ended.out.splitlines()) == 3
+    heading, *rows, empty, total = ended.out.splitlines()
+    assert (heading, empty) == ("Open sign-offs", "")
+    assert f"; {len(rows)} open sign-offs (1 rule, 1 number, " in total
     assert "open sign-off: rule 'calcium-test-missing' (XX-01) is draft" in ended.out
 
 
@@ -33,10 +37,12 @@ def test_a_problem_is_printed_with_a_path_that_opens(cli: Cli, rules: Rules, mon
     ended = cli("check", "--rules", "rules")
     assert ended.code == 1
     assert ended.out.splitlines() == [
+        "Problems",
         "rules/advice/low-calcium.yaml:14: when[1]: below: no threshold 'calcium-lo'; did you mean 'calcium-low'?",
+        "",
         "1 problem; nothing was loaded",
     ]
-    assert Path(ended.out.partition(":")[0]).is_file()
+    assert Path(ended.out.splitlines()[1].partition(":")[0]).is_file()
 
 
 def test_a_missing_case_is_a_problem(cli: Cli, rules: Rules) -> None:

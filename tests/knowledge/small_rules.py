@@ -161,7 +161,11 @@ cases:
 
 FILES = {
     "topics.yaml": "basics: {title: Basics, level: 5}\nadvice: {title: Advice, level: 3}\n",
-    "sources.yaml": "local-policy: {title: Own choice, organisation: The test, read: local}\n",
+    "sources.yaml": (
+        "local-policy: {title: Own choice, organisation: The test, read: local}\n"
+        "molar-mass: {title: Own arithmetic, organisation: The test, read: local}\n"
+        "calcium-product-monograph: {title: A leaflet, organisation: A maker, read: primary}\n"
+    ),
     "override-reasons.yaml": "checked-elsewhere: Checked elsewhere\n",
     "activities.yaml": """\
 serum-calcium-test:

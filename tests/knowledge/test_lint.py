@@ -107,4 +107,13 @@ def test_an_open_sign_off_does_not_stop_loading(rules: Rules) -> None:
     told = [str(problem) for problem in check(rules.load()) if problem.open_sign_off]
     assert any("rule 'calcium-test-missing' (XX-01) is draft" in row for row in told)
     assert any("threshold 'calcium-recency' (T00, 42 days) is DESIGN" in row for row in told)
-    assert len(told) == 2
+    unsure = [salt for salt in rules.load().salts if salt.confidence != "VERIFIED"]
+    assert unsure
+    for salt in unsure:
+        assert any(f"elemental share of {salt.title} ({salt.share}) is {salt.confidence}" in row for row in told)
+    assert len(told) == 2 + len(unsure)
+
+
+def test_a_salt_names_a_source_that_exists(rules: Rules) -> None:
+    rules.edit("sources.yaml", "molar-mass:", "molar-masses:")
+    assert any("no source 'molar-mass'; did you mean 'molar-masses'?" in row for row in rules.problems())
