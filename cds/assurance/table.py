@@ -13,7 +13,7 @@ from typing import Final
 
 from cds.assurance.document import Block, Cell, Document, Group, Heading, Item, Link, Listing, Paragraph, Section, Table
 from cds.assurance.words import Sentence, filled, sentences
-from cds.knowledge.lint import placeholders, suppressed_by
+from cds.knowledge.lint import suppressed_by
 from cds.knowledge.model import (
     CardText,
     Clause,
@@ -28,6 +28,7 @@ from cds.knowledge.model import (
     conditions_of,
     quantity_text,
 )
+from cds.knowledge.wording import placeholders
 
 REST: Final = "numbers-of-the-arithmetic"
 _OPEN: Final = ("SECONDARY", "DESIGN")
