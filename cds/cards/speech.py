@@ -109,7 +109,11 @@ class Foreign(Speech):
         titles.update({base.concepts[name].title: said for name, said in concepts.items() if name in base.concepts})
         self._titles: Mapping[str, str] = {**titles, **language.parts}
         self._phrases = _compiled(language.phrases)
-        self._shown = {kind: _compiled(texts) for kind, texts in language.shown.items()}
+        # A value of a record kind is no sentence of ours, even if it looks like one.
+        self._shown = {
+            kind: _compiled(texts if kind in _RECORD_KINDS else {**language.phrases, **texts})
+            for kind, texts in language.shown.items()
+        }
 
     def word(self, name: str, **slots: str) -> str:
         return fill(self._entry("card", name), slots)
@@ -165,15 +169,21 @@ class Foreign(Speech):
             return text
         done, at = [], 0
         while at < len(text):
-            hits = (hit for hit in ((t, t.pattern.match(text, at)) for t in templates) if hit[1] is not None)
-            template, match = next(hits, (None, None))
-            if template is not None and match is not None and match.end() > at:
-                done.append(self._said(template, match, templates))
-                at = match.end()
-            else:
-                done.append(text[at])
-                at += 1
+            said, end = self._here(text, at, templates)
+            done.append(said)
+            at = end
         return "".join(done)
+
+    def _here(self, text: str, at: int, templates: list[_Template]) -> tuple[str, int]:
+        """The translation of what begins at ``at`` with its end, or the next sign as it is."""
+        for template in templates:
+            match = template.pattern.match(text, at)
+            if match is not None:
+                try:
+                    return self._said(template, match, templates), match.end()
+                except Untranslated:
+                    continue
+        return text[at], at + 1
 
     def _phrase(self, text: str, templates: list[_Template]) -> str:
         """The translation of a whole sentence; several may be joined by a semicolon."""
