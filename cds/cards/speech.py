@@ -34,7 +34,6 @@ _PATTERNS = {
     "names": rf"{_NAME}(?:, {_NAME})*",
     "path": r"[^']+",
     "quantity": r"-?\d[\d.,]*(?: [\w/%\[\].]+)*",
-    "part": r"[a-z][a-z ]*?",
 }
 _SLOT = re.compile(r"\{([a-z]+)([2-9]?)\}")
 
@@ -108,10 +107,11 @@ class Foreign(Speech):
         concepts = language.texts["concepts"]
         titles.update({base.concepts[name].title: said for name, said in concepts.items() if name in base.concepts})
         self._titles: Mapping[str, str] = {**titles, **language.parts}
-        self._phrases = _compiled(language.phrases)
+        parts = "|".join(map(re.escape, sorted(language.parts, key=len, reverse=True)))
+        self._phrases = _compiled(language.phrases, parts)
         # A value of a record kind is no sentence of ours, even if it looks like one.
         self._shown = {
-            kind: _compiled(texts if kind in _RECORD_KINDS else {**language.phrases, **texts})
+            kind: _compiled(texts if kind in _RECORD_KINDS else {**language.phrases, **texts}, parts)
             for kind, texts in language.shown.items()
         }
 
@@ -250,16 +250,17 @@ def _facts(language: Language) -> dict[FactKey, str]:
     return {(kind, concept): said for (kind, _, concept), said in rows}
 
 
-def _compiled(texts: Mapping[str, str]) -> list[_Template]:
+def _compiled(texts: Mapping[str, str], parts: str) -> list[_Template]:
     """Templates, those with the most letters of their own first: they are the least likely to match by chance."""
     rows = sorted(texts, key=lambda text: (-len(_SLOT.sub("", text)), text))
-    return [_Template(re.compile(_pattern(text), re.DOTALL), texts[text]) for text in rows]
+    return [_Template(re.compile(_pattern(text, parts), re.DOTALL), texts[text]) for text in rows]
 
 
-def _pattern(text: str) -> str:
+def _pattern(text: str, parts: str) -> str:
+    patterns = {**_PATTERNS, "part": parts}
     pieces, at = [], 0
     for slot in _SLOT.finditer(text):
         pieces.append(re.escape(text[at : slot.start()]))
-        pieces.append(f"(?P<{slot[1]}{slot[2]}>{_PATTERNS.get(slot[1], '.+?')})")
+        pieces.append(f"(?P<{slot[1]}{slot[2]}>{patterns.get(slot[1], '.+?')})")
         at = slot.end()
     return "".join([*pieces, re.escape(text[at:])])
