@@ -24,7 +24,7 @@ _RECORD_KINDS = frozenset({
 })  # fmt: skip
 # Their values list product names; templates are looked for inside, not matched with the whole.
 _LISTS = frozenset({"order", "medication", "intake"})
-_LONGEST = 2000
+_LONGEST = 1000
 
 _NAME = r"[A-Za-z]+(?:/[A-Za-z0-9._:-]+| without id)"
 _PATTERNS = {
@@ -219,6 +219,8 @@ class Foreign(Speech):
             return self._quantity(found)
         if kind in ("name", "names"):
             return ", ".join(self._name(name) for name in found.split(", "))
+        if kind == "path":
+            return found.replace(CARD_WORDS["unknown-element"], self.word("unknown-element"))
         return found
 
     def _title(self, title: str) -> str:

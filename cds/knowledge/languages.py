@@ -43,6 +43,7 @@ CARD_WORDS = {
     "propose": "Propose: {title}",
     "remove-draft": "Remove the draft order {resource}",
     "without-id": "{type} without id",
+    "unknown-element": "(unknown element)",
 }
 """What a card says around the texts of its rules, in English; a language file translates each."""
 
