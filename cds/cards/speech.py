@@ -24,7 +24,7 @@ _RECORD_KINDS = frozenset({
 })  # fmt: skip
 # Their values list product names; templates are looked for inside, not matched with the whole.
 _LISTS = frozenset({"order", "medication", "intake"})
-_LONGEST = 2000
+_LONGEST = 1000
 
 _NAME = r"[A-Za-z]+(?:/[A-Za-z0-9._:-]+| without id)"
 _PATTERNS = {
@@ -34,7 +34,6 @@ _PATTERNS = {
     "names": rf"{_NAME}(?:, {_NAME})*",
     "path": r"[^']+",
     "quantity": r"-?\d[\d.,]*(?: [\w/%\[\].]+)*",
-    "part": r"[a-z][a-z ]*?",
 }
 _SLOT = re.compile(r"\{([a-z]+)([2-9]?)\}")
 
@@ -108,8 +107,13 @@ class Foreign(Speech):
         concepts = language.texts["concepts"]
         titles.update({base.concepts[name].title: said for name, said in concepts.items() if name in base.concepts})
         self._titles: Mapping[str, str] = {**titles, **language.parts}
-        self._phrases = _compiled(language.phrases)
-        self._shown = {kind: _compiled(texts) for kind, texts in language.shown.items()}
+        parts = "|".join(map(re.escape, sorted(language.parts, key=len, reverse=True)))
+        self._phrases = _compiled(language.phrases, parts)
+        # A value of a record kind is no sentence of ours, even if it looks like one.
+        self._shown = {
+            kind: _compiled(texts if kind in _RECORD_KINDS else {**language.phrases, **texts}, parts)
+            for kind, texts in language.shown.items()
+        }
 
     def word(self, name: str, **slots: str) -> str:
         return fill(self._entry("card", name), slots)
@@ -165,15 +169,21 @@ class Foreign(Speech):
             return text
         done, at = [], 0
         while at < len(text):
-            hits = (hit for hit in ((t, t.pattern.match(text, at)) for t in templates) if hit[1] is not None)
-            template, match = next(hits, (None, None))
-            if template is not None and match is not None and match.end() > at:
-                done.append(self._said(template, match, templates))
-                at = match.end()
-            else:
-                done.append(text[at])
-                at += 1
+            said, end = self._here(text, at, templates)
+            done.append(said)
+            at = end
         return "".join(done)
+
+    def _here(self, text: str, at: int, templates: list[_Template]) -> tuple[str, int]:
+        """The translation of what begins at ``at`` with its end, or the next sign as it is."""
+        for template in templates:
+            match = template.pattern.match(text, at)
+            if match is not None:
+                try:
+                    return self._said(template, match, templates), match.end()
+                except Untranslated:
+                    continue
+        return text[at], at + 1
 
     def _phrase(self, text: str, templates: list[_Template]) -> str:
         """The translation of a whole sentence; several may be joined by a semicolon."""
@@ -209,6 +219,8 @@ class Foreign(Speech):
             return self._quantity(found)
         if kind in ("name", "names"):
             return ", ".join(self._name(name) for name in found.split(", "))
+        if kind == "path":
+            return found.replace(CARD_WORDS["unknown-element"], self.word("unknown-element"))
         return found
 
     def _title(self, title: str) -> str:
@@ -240,16 +252,17 @@ def _facts(language: Language) -> dict[FactKey, str]:
     return {(kind, concept): said for (kind, _, concept), said in rows}
 
 
-def _compiled(texts: Mapping[str, str]) -> list[_Template]:
+def _compiled(texts: Mapping[str, str], parts: str) -> list[_Template]:
     """Templates, those with the most letters of their own first: they are the least likely to match by chance."""
     rows = sorted(texts, key=lambda text: (-len(_SLOT.sub("", text)), text))
-    return [_Template(re.compile(_pattern(text), re.DOTALL), texts[text]) for text in rows]
+    return [_Template(re.compile(_pattern(text, parts), re.DOTALL), texts[text]) for text in rows]
 
 
-def _pattern(text: str) -> str:
+def _pattern(text: str, parts: str) -> str:
+    patterns = {**_PATTERNS, "part": parts}
     pieces, at = [], 0
     for slot in _SLOT.finditer(text):
         pieces.append(re.escape(text[at : slot.start()]))
-        pieces.append(f"(?P<{slot[1]}{slot[2]}>{_PATTERNS.get(slot[1], '.+?')})")
+        pieces.append(f"(?P<{slot[1]}{slot[2]}>{patterns.get(slot[1], '.+?')})")
         at = slot.end()
     return "".join([*pieces, re.escape(text[at:])])

@@ -44,6 +44,7 @@ CARD_WORDS = {
     "remove-draft": "Remove the draft order {resource}",
     "put-on-hold": "Propose to put on hold: {resource}",
     "without-id": "{type} without id",
+    "unknown-element": "(unknown element)",
 }
 """What a card says around the texts of its rules, in English; a language file translates each."""
 
@@ -259,9 +260,22 @@ def _check_file(base: KnowledgeBase, language: Language) -> Iterator[Problem]:
             for slot in placeholders(name):
                 if slot.rstrip("23456789") not in SLOTS:
                     yield _problem(place, f"{where}: no slot '{{{slot}}}' (known: {', '.join(SLOTS)})")
-    for threshold in base.thresholds.values():
-        if quantity_in(language, threshold.quoted) is None:
-            yield _gap(place, f"units: no words for '{threshold.quoted}' (threshold '{threshold.id}')")
+    for name in sorted(_quoted(base)):
+        quoted = base.thresholds[name].quoted
+        if quantity_in(language, quoted) is None:
+            yield _gap(place, f"units: no words for '{quoted}' (threshold '{name}')")
+
+
+def _quoted(base: KnowledgeBase) -> set[str]:
+    """The thresholds that some card quotes."""
+    texts: list[str] = []
+    for then in (rule.then for rule in base.rules if rule.then is not None):
+        for form in (then.card, *then.variants):
+            if form is not None:
+                texts += [form.summary or "", *(part.text for part in form.detail or ())]
+        if then.modifies is not None:
+            texts += [*then.modifies.replace.values(), *then.modifies.add]
+    return {name for text in texts for name in placeholders(text) if name in base.thresholds}
 
 
 def _kinds(base: KnowledgeBase) -> list[str]:
