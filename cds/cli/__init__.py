@@ -17,6 +17,7 @@ import typer
 import cds
 from cds.cli.check import check_rules
 from cds.cli.explain import explain_request
+from cds.cli.matrix import print_matrix
 from cds.cli.run import run_request
 from cds.cli.serve import serve_http
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
@@ -41,6 +42,7 @@ app.command("test")(run_rule_cases)
 app.command("run")(run_request)
 app.command("explain")(explain_request)
 app.command("table")(print_tables)
+app.command("matrix")(print_matrix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,6 +89,7 @@ def examples() -> list[str]:
         (f"run {request}", "the cards for one request, without a server"),
         (f"explain {request}", "why each rule fired or kept silent"),
         ("table --format print", "the rules as decision tables, to print and to sign"),
+        ("matrix", "the founding text: which rule carries which statement, and the cases that show it"),
     )
     width = max(len(command) for command, _ in rows)
     return [f"{NAME} {command:{width}}  # {meaning}" for command, meaning in rows]

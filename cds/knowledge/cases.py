@@ -13,9 +13,11 @@
         says: [text of the card, another text of it]
         says_not: [text that must not stand on the card]
         suggests: [serum-calcium-test]
+        seed: [S23]
 
 A fact that no case names is unknown. `with` adds to the base or replaces the fact of the same kind and concept.
 `suggests` lists every activity that the card proposes, in order; an empty list says that it proposes none.
+`seed` names the statements of the founding text that the case shows being kept; the rule carries them too.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class Case:
     says: tuple[str, ...]
     says_not: tuple[str, ...]
     suggests: tuple[str, ...] | None
+    seed: tuple[str, ...]
     place: Place
 
     @property
@@ -81,7 +84,7 @@ def load_cases(base: KnowledgeBase, root: Path) -> tuple[tuple[Case, ...], list[
     return tuple(cases), sorted(set(problems))
 
 
-_CASE_KEYS = ("name", "with", "expect", "indicator", "says", "says_not", "suggests")
+_CASE_KEYS = ("name", "with", "expect", "indicator", "says", "says_not", "suggests", "seed")
 
 
 def _cases(reader: Reader, rule: Rule, path: Path, root: Path) -> Iterator[Case]:
@@ -107,8 +110,17 @@ def _cases(reader: Reader, rule: Rule, path: Path, root: Path) -> Iterator[Case]
             says=case["says"].texts() if "says" in case else (),
             says_not=case["says_not"].texts() if "says_not" in case else (),
             suggests=case["suggests"].texts() if "suggests" in case else None,
+            seed=tuple(_carried(rule, case["seed"])) if "seed" in case else (),
             place=row.place,
         )
+
+
+def _carried(rule: Rule, item: Item) -> Iterator[str]:
+    """The statements that a case names; its rule must carry them."""
+    for row in item.list():
+        if row.text() not in rule.seed:
+            row.problem(f"the rule does not list '{row.text()}' under seed; list it there or drop it here")
+        yield row.text()
 
 
 _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*(\S+)")

@@ -49,7 +49,6 @@ FACT_THRESHOLDS = {
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-_SEED = re.compile(r"S([1-9]|[12]\d|3[0-5])")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 _ARTICLE = {"order": "an order", "medication": "a medication"}
@@ -117,8 +116,8 @@ def _check_rule(base: KnowledgeBase, rule: Rule) -> Iterator[Problem]:
     if not rule.evidence:
         yield _at(rule.place, "evidence: name at least one source; use local-policy where there is none")
     for seed in rule.seed:
-        if not _SEED.fullmatch(seed):
-            yield _at(rule.place, f"seed: '{seed}' is not one of S1 to S35")
+        if seed not in base.statements:
+            yield _at(rule.place, f"seed: no statement '{seed}' in seed.yaml")
     yield from _check_evidence(base, rule.evidence, rule.place)
     yield from _check_clauses(base, tuple(rule.clauses()))
     if rule.status == "draft":

@@ -33,6 +33,7 @@ from cds.knowledge.model import (
     Modification,
     Rule,
     SaltShare,
+    Statement,
     SuggestionRule,
     Threshold,
     Topic,
@@ -40,6 +41,7 @@ from cds.knowledge.model import (
 )
 from cds.knowledge.source import Item, Place, Reader
 from cds.knowledge.vocabulary import (
+    AGREEMENTS,
     CONFIDENCES,
     HOOKS,
     INDICATORS,
@@ -139,6 +141,7 @@ class _Loader:
             sources=sources,
             override_reasons=reasons,
             topics=topics,
+            statements={name: self._statement(name, item) for name, item in self._file("seed.yaml").items()},
             profile=self.profile,
             site=site,
             hash=self._hash(),
@@ -153,7 +156,9 @@ class _Loader:
     def _hash(self) -> str:
         """SHA-256 over names and bytes of every file that can change advice, site file and profile name included."""
         digest = hashlib.sha256()
-        paths = [p for p in sorted(self.root.rglob("*.yaml")) if p.relative_to(self.root).parts[0] != "sites"]
+        # The founding text explains the rules and reaches no card, as little as their cases do.
+        apart = ("sites", "seed.yaml")
+        paths = [p for p in sorted(self.root.rglob("*.yaml")) if p.relative_to(self.root).parts[0] not in apart]
         for path in [p for p in paths if not p.name.endswith(".cases.yaml")] + [self.site_file]:
             name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else "site"
             content = path.read_bytes() if path.is_file() else b""
@@ -189,6 +194,17 @@ class _Loader:
             entry["year"].text() if "year" in entry else "",
             entry["url"].text() if "url" in entry else None,
             entry["read"].choice(("primary", "secondary", "local")) if "read" in entry else "",
+        )
+
+    def _statement(self, name: str, item: Item) -> Statement:
+        entry = item.mapping(("says", "message", "agreement", "but"), ("says", "message", "agreement"))
+        return Statement(
+            name,
+            entry["says"].text() if "says" in entry else "",
+            entry["message"].text() if "message" in entry else "",
+            entry["agreement"].choice(AGREEMENTS) if "agreement" in entry else "",
+            entry["but"].text() if "but" in entry else "",
+            item.place,
         )
 
     def _evidence(self, item: Item | None) -> tuple[Evidence, ...]:

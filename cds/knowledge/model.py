@@ -303,6 +303,18 @@ class Topic:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """One statement of the founding text: what it says, the safe message, and how far guidance agrees (``but``)."""
+
+    id: str
+    says: str
+    message: str
+    agreement: str
+    but: str
+    place: Place
+
+
+@dataclass(frozen=True)
 class KnowledgeBase:
     """All of rules/ plus site and profile, frozen. ``hash`` covers every byte that can change advice."""
 
@@ -315,6 +327,7 @@ class KnowledgeBase:
     sources: Mapping[str, EvidenceSource]
     override_reasons: Mapping[str, str]
     topics: Mapping[str, Topic]
+    statements: Mapping[str, Statement]
     profile: str
     site: str
     hash: str

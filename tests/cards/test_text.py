@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from cds.cards.text import LONGEST, escape, fill, plain, summary
+from cds.cards.text import LONGEST, escape, fill, plain, sentence, summary
 from cds.knowledge.wording import SUMMARY_LIMIT
 
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -154,3 +154,9 @@ def test_a_summary_is_short_and_holds_no_tag(text: str) -> None:
 def test_placeholders_are_filled_once() -> None:
     assert fill("Check {a} before {b}", {"a": "{b}", "b": "x"}) == "Check {b} before x"
     assert fill("{unknown}!", {}) == "!"
+
+
+def test_a_heading_ends_with_the_full_stop_of_its_script() -> None:
+    assert sentence("Low calcium.") == "Low calcium."
+    assert sentence("Calcio bajo") == "Calcio bajo."
+    assert sentence("血钙偏低") == "血钙偏低。"

@@ -166,6 +166,10 @@ FILES = {
         "molar-mass: {title: Own arithmetic, organisation: The test, read: local}\n"
         "calcium-product-monograph: {title: A leaflet, organisation: A maker, read: primary}\n"
     ),
+    "seed.yaml": (
+        "S1: {says: Calcium may be low., message: Measure it first., agreement: agree}\n"
+        "S2: {says: Nobody can know., message: Somebody may., agreement: disagree, but: Not in tests.}\n"
+    ),
     "override-reasons.yaml": "checked-elsewhere: Checked elsewhere\n",
     "activities.yaml": """\
 serum-calcium-test:
