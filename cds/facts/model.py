@@ -14,8 +14,10 @@ from decimal import Decimal
 from typing import Literal
 
 from cds.knowledge.model import FactKey
+from cds.knowledge.vocabulary import BOUNDED
 
 Value = bool | Decimal | str
+_OPEN_END = Decimal(10**9)  # the largest number that the engine takes
 State = Literal["known", "absent", "unknown"]
 
 
@@ -113,3 +115,14 @@ class Census:
         for key, fact in self.facts.items():
             for name, value in fact.attributes.items():
                 yield variable(key, name), value
+            if key[0] in BOUNDED:
+                yield from _ends(key, fact.attributes)
+
+
+def _ends(key: FactKey, attributes: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
+    """The least and the most that a number may be: an exact value is both, and an open end is beyond every limit."""
+    if "value" in attributes:
+        yield variable(key, "value_low"), attributes["value"]
+        yield variable(key, "value_high"), attributes["value"]
+    elif "value_low" in attributes and "value_high" not in attributes:
+        yield variable(key, "value_high"), _OPEN_END
