@@ -253,20 +253,24 @@ def _against_ranges(base: KnowledgeBase, row: Result, concept: str) -> dict[str,
     """How the result lies against the laboratory's own limits, those for pregnancy first.
 
     ``upper_limit`` and ``lower_limit`` say whether there is one that decides: several ranges that disagree about this
-    result (one for each trimester) decide nothing. ``pregnancy_range`` is "none" without a range for pregnancy.
+    result (one for each trimester) decide nothing, and so does a bound across a limit; the table then speaks.
+    ``pregnancy_range`` is "none" where no range for pregnancy decides.
     """
     marked, plain = _own_ranges(base, row, concept)
-    found: dict[str, Value | None] = {**_NO_RANGE}
-    for side, end in (("below", 0), ("above", 1)):
-        limits = [r[end] for r in marked if r[end] is not None] or [r[end] for r in plain if r[end] is not None]
-        places = {row.is_below(limit) if side == "below" else row.is_above(limit) for limit in limits if limit}
-        if len(places) == 1:
-            found["lower_limit" if side == "below" else "upper_limit"] = True
-            found[f"{side}_range"] = places.pop()
+    found = dict(_NO_RANGE)
+    lows, highs = (
+        [r[end] for r in marked] if any(r[end] for r in marked) else [r[end] for r in plain] for end in (0, 1)
+    )
+    below = {row.is_below(limit) for limit in lows if limit is not None}
+    above = {row.is_above(limit) for limit in highs if limit is not None}
+    if below in ({True}, {False}):
+        found.update(lower_limit=True, below_range=True in below)
+    if above in ({True}, {False}):
+        found.update(upper_limit=True, above_range=True in above)
     places_in = {_place(row, low, high) for low, high in marked if low is not None or high is not None}
     if len(places_in) == 1:
-        found["pregnancy_range"] = places_in.pop()
-    return {name: value for name, value in found.items() if value is not None}
+        found["pregnancy_range"] = places_in.pop() or "none"
+    return found
 
 
 def _place(row: Result, low: Decimal | None, high: Decimal | None) -> str | None:
