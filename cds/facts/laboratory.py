@@ -34,6 +34,10 @@ LOOK_ALIKES = {
     "serum-calcium": ("whole-blood-calcium", "protein-corrected-calcium"),
     "ionised-calcium": ("calculated-ionised-calcium", "ph-adjusted-ionised-calcium"),
     "vitamin-d-25oh": ("vitamin-d-1-25",),
+    "albumin": ("molar-albumin",),
+    "magnesium": ("ionised-magnesium",),
+    "creatinine": ("estimated-glomerular-filtration-rate",),
+    "ferritin": ("molar-ferritin",),
 }
 # Concept -> what a bound must lie below to prove a low result, and above to prove a high one: the least severe limit of
 # each side that rules act on. A bound within them proves nothing, and must not pass for a measured normal value.

@@ -102,8 +102,9 @@ class Census:
         """Everything that was not supplied or could not be used as it came, each once."""
         spoken: dict[str, str] = {}
         for fact in self.facts.values():
-            unreadable_order = fact.key[0] == "order" and fact.state == "unknown"
-            for remark in (*([fact.reason] if unreadable_order else []), *fact.remarks):
+            # An order or a result that came and could not be read is named even where no card asks for it.
+            came = fact.key[0] in ("order", "lab") and fact.state == "unknown" and fact.reason not in self.gaps
+            for remark in (*([fact.reason] if came else []), *fact.remarks):
                 spoken.setdefault(remark, f"{fact.title}: {remark}")
         return (*self.gaps, *self.remarks, *spoken.values())
 
