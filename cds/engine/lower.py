@@ -11,6 +11,7 @@ redundant:ID:N     the activity need not be suggested
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from cds.engine.expression import (
     All,
@@ -29,6 +30,7 @@ from cds.engine.expression import (
 )
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
+from cds.knowledge.vocabulary import BOUNDED
 
 _TEXT = {"side", "level", "pregnancy_range"}
 _NUMBERS = {"value", "age", "dose", "single_dose"}
@@ -111,9 +113,28 @@ def _assertion(base: KnowledgeBase, condition: Condition, assertion: Assertion) 
         known = IsKnown(name)
         return known if assertion.literal else Not(known)
     if assertion.threshold is not None:
-        return Test(name, Op(assertion.word.operator), base.number(assertion.threshold))
+        limit = base.number(assertion.threshold)
+        if _may_be_bound(condition, assertion):
+            return _bounded(name, Op(assertion.word.operator), limit)
+        return Test(name, Op(assertion.word.operator), limit)
     assert assertion.literal is not None  # noqa: S101 - the loader gives one of the two
     return Test(name, Op.EQ, assertion.literal)
+
+
+def _may_be_bound(condition: Condition, assertion: Assertion) -> bool:
+    return condition.kind in BOUNDED and assertion.word.attribute == "value"
+
+
+def _bounded(name: str, op: Op, limit: Decimal) -> Expression:
+    """A comparison of a number of which only the least and the most may be known.
+
+    True when the end that is nearer to the limit satisfies it, false when not even the other end does, else unknown. An
+    exact value is both ends.
+    """
+    low, high = f"{name}_low", f"{name}_high"
+    worst, best = (high, low) if op in (Op.LT, Op.LE) else (low, high)
+    undecided = All((Not(Test(best, op.negated, limit)), Constant(Truth.UNKNOWN)))
+    return Any((Test(worst, op, limit), undecided))
 
 
 def _variables(base: KnowledgeBase, rules: tuple[Rule, ...]) -> dict[str, Kind]:
@@ -124,7 +145,11 @@ def _variables(base: KnowledgeBase, rules: tuple[Rule, ...]) -> dict[str, Kind]:
             if condition.is_fact:
                 found[variable(condition.key, "present")] = Kind.BOOLEAN
                 for assertion in condition.assertions:
-                    found[variable(condition.key, assertion.word.attribute)] = _kind(assertion.word.attribute)
+                    name = variable(condition.key, assertion.word.attribute)
+                    if _may_be_bound(condition, assertion):
+                        found.update({f"{name}_low": Kind.NUMBER, f"{name}_high": Kind.NUMBER})
+                    else:
+                        found[name] = _kind(assertion.word.attribute)
     return found
 
 

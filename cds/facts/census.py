@@ -10,7 +10,13 @@ from cds.facts.calf import calf_difference
 from cds.facts.conditions import allergy_fact, condition_fact, procedure_fact, request_fact
 from cds.facts.imaging import imaging_fact
 from cds.facts.intake import intake_fact
-from cds.facts.laboratory import adjusted_calcium, newest_value, unadjusted_calcium
+from cds.facts.laboratory import (
+    adjusted_calcium,
+    body_mass_index_before,
+    newest_value,
+    unadjusted_calcium,
+    vitamin_d,
+)
 from cds.facts.medicines import medication_fact, order_fact
 from cds.facts.model import Census, Fact, absent, known
 from cds.facts.nutrition import diet_fact, exposure_fact
@@ -19,11 +25,13 @@ from cds.facts.record import COVERAGE, PART_TITLES, Record, take_record
 from cds.facts.symptoms import symptom_fact
 from cds.knowledge.model import FactKey, KnowledgeBase
 
+_BEFORE: FactKey = ("vital", "body-mass-index-before-pregnancy")
 _Derived = Callable[[KnowledgeBase, Record, date, tzinfo], Fact]
 _DERIVED: dict[FactKey, _Derived] = {
     ("lab", "adjusted-calcium"): adjusted_calcium,
     ("lab", "unadjusted-calcium"): unadjusted_calcium,
     ("vital", "calf-circumference-difference"): calf_difference,
+    ("lab", "vitamin-d-25oh"): vitamin_d,
 }
 _Reader = Callable[[KnowledgeBase, Record, FactKey, date, tzinfo], Fact]
 _READERS: dict[str, _Reader] = {
@@ -59,11 +67,11 @@ def take_census(
     if zone is None:
         raise ValueError("now must carry a time zone")
     record = take_record(patient_id, prefetch, drafts, selections)
-    pregnancy = pregnancy_facts(base, record, now.date(), zone)
-    facts = {
-        key: pregnancy[key] if key in pregnancy else _fact(base, record, key, now.date(), zone)
-        for key in base.facts_for(hook)
-    }
+    given = pregnancy_facts(base, record, now.date(), zone)
+    wanted = base.facts_for(hook)
+    if _BEFORE in wanted:
+        given[_BEFORE] = body_mass_index_before(base, record, given[("gestation", "age")], now.date(), zone)
+    facts = {key: given[key] if key in given else _fact(base, record, key, now.date(), zone) for key in wanted}
     remarks = (*record.remarks, *_reading_remarks(record))
     return Census(patient_id, hook, facts, remarks, tuple(_gaps(base, record, hook))), record
 

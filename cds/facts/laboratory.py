@@ -2,6 +2,9 @@
 
 The newest result decides. If it cannot be used (unit missing, value implausible, status unknown, not readable) the fact
 is unknown and says why: an older value must not speak for it.
+
+A bound ("<1.0 mmol/L") has no value, only a lowest and a highest that it may be. It counts where it proves that the
+result is low or high; where it proves neither, the fact is unknown as if there were no number.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from cds.facts.coding import by_code, texts
+from cds.facts.coding import by_code, codings, texts
 from cds.facts.dates import Moment, age_in_days, order_of
-from cds.facts.model import Fact, absent, known, unknown
+from cds.facts.model import Fact, Value, absent, known, unknown
 from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
 from cds.facts.record import Record
 from cds.facts.units import to_canonical, unit_of
@@ -31,14 +34,36 @@ LOOK_ALIKES = {
     "serum-calcium": ("whole-blood-calcium", "protein-corrected-calcium"),
     "ionised-calcium": ("calculated-ionised-calcium", "ph-adjusted-ionised-calcium"),
     "vitamin-d-25oh": ("vitamin-d-1-25",),
+    "albumin": ("molar-albumin",),
+    "magnesium": ("ionised-magnesium",),
+    "creatinine": ("estimated-glomerular-filtration-rate",),
+    "ferritin": ("molar-ferritin",),
 }
+# Concept -> what a bound must lie below to prove a low result, and above to prove a high one: the least severe limit of
+# each side that rules act on. A bound within them proves nothing, and must not pass for a measured normal value.
+ALARMS: dict[str, tuple[str | None, str | None]] = {
+    "serum-calcium": ("total-calcium-severely-low", "unadjusted-calcium-high-early"),
+    "corrected-calcium": ("adjusted-calcium-low", "adjusted-calcium-high"),
+    "ionised-calcium": ("ionised-calcium-low", "ionised-calcium-high"),
+    "magnesium": ("magnesium-low", None),
+    "vitamin-d-25oh": ("vitamin-d-low", "vitamin-d-high"),
+    "creatinine": (None, "creatinine-high"),
+    "ferritin": ("ferritin-low", None),
+}
+_BOUND = "is only a bound"
+# The finest step of the engine's numbers: "<1.0" is at most this much below 1.0, so no limit lies between.
+_STEP = Decimal("0.000001")
 # Codes whose property is already "in 24 hours" may carry the plain mass (rules/sites: unit "mg|mg/d").
 _PER_DAY = {"mg": "mg/d", "g": "g/d"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """One result: canonical value, or the problem for which it cannot be used. ``seen`` is None if it is unreadable."""
+    """One result in its canonical unit, or the problem for which it cannot be used.
+
+    ``low`` and ``high`` are the least and the most that it may be: both the value itself, or the two sides of a bound,
+    of which None is open. ``seen`` is None if the result is unreadable.
+    """
 
     name: str
     when: Moment | None
@@ -46,6 +71,20 @@ class Result:
     shown: str
     problem: str | None
     seen: Seen | None = None
+    low: Decimal | None = None
+    high: Decimal | None = None
+
+    def is_below(self, limit: Decimal) -> bool | None:
+        """Whether the result is below ``limit``; None when its bound leaves that open."""
+        if self.high is not None and self.high < limit:
+            return True
+        return False if self.low is not None and self.low >= limit else None
+
+    def is_above(self, limit: Decimal) -> bool | None:
+        """Whether the result is above ``limit``; None when its bound leaves that open."""
+        if self.low is not None and self.low > limit:
+            return True
+        return False if self.high is not None and self.high <= limit else None
 
     def order(self, zone: tzinfo) -> datetime:
         return order_of(self.when, zone)
@@ -82,12 +121,37 @@ def _result(base: KnowledgeBase, seen: Seen, concept: str) -> Result:
         return Result(seen.name, seen.when, None, "", "has no number", seen)
     unit = _unit(seen, found)
     value = to_canonical(concept, found.value, unit)
+    low, high = _ends(found.comparator, value)
     problem = _problem(base, seen, concept, found, value)
+    shown = f"{found.comparator or ''}{found.given}"
     if problem is not None or value is None:
-        return Result(seen.name, seen.when, None, f"{found.comparator or ''}{found.given}", problem, seen)
+        return Result(seen.name, seen.when, None, shown, problem, seen, low, high)
     canonical = next(text for (_, name), text in CANONICAL_UNITS.items() if name == concept)
-    shown = found.given if unit == canonical else f"{found.given} = {quantity_text(value, canonical)}"
-    return Result(seen.name, seen.when, value, shown, None, seen)
+    if unit != canonical:
+        shown = f"{shown} = {found.comparator or ''}{quantity_text(value, canonical)}"
+    return Result(seen.name, seen.when, None if found.comparator else value, shown, None, seen, low, high)
+
+
+def _ends(comparator: str | None, value: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """The least and the most that a result may be; concentrations have no negative values."""
+    if value is None or comparator is None:
+        return value, value
+    ends = {
+        "<": (Decimal(0), value - _STEP),
+        "<=": (Decimal(0), value),
+        ">": (value + _STEP, None),
+        ">=": (value, None),
+    }
+    return ends.get(comparator, (None, None))
+
+
+def _decides(base: KnowledgeBase, concept: str, low: Decimal | None, high: Decimal | None) -> bool:
+    """Whether a bound proves that the result is low or high."""
+    under, over = (base.thresholds.get(name) if name else None for name in ALARMS.get(concept, (None, None)))
+    return bool(
+        (under is not None and high is not None and high < under.value)
+        or (over is not None and low is not None and low > over.value)
+    )
 
 
 def _unit(seen: Seen, found: Quantity) -> str | None:
@@ -106,11 +170,11 @@ def _problem(base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, val
         return "has no date"
     if value is None:
         return "has no usable unit" if found.unit is None else "has a unit that does not fit"
-    if found.comparator:
-        return "is only a bound"
     low, high = _limits(base, concept)
     if value < low or (high is not None and value > high):
         return "is not plausible in its unit; verify it"
+    if found.comparator and not _decides(base, concept, *_ends(found.comparator, value)):
+        return _BOUND
     return None
 
 
@@ -143,29 +207,41 @@ def newest_value(base: KnowledgeBase, record: Record, key: FactKey, today: date,
 def _known(base: KnowledgeBase, key: FactKey, title: str, row: Result, today: date, remarks: tuple[str, ...]) -> Fact:
     when = row.when
     partial = f" ({when.text})" if when is not None and when.is_partial else ""
-    return known(
+    is_bound = row.value is None
+    fact = known(
         key,
         title,
         row.shown + partial,
         day=when.day if when else None,
         sources=(row.name,),
-        remarks=remarks,
+        remarks=(*remarks, *([f"the result is a bound, not a value ({row.name})"] if is_bound else [])),
         value=row.value,
+        value_low=row.low if is_bound else None,
+        value_high=row.high if is_bound else None,
         age=age_in_days(when, today, base.day_limits),
-        above_range=_above_range(base, row, key[1]),
-        pregnancy_range=_pregnancy_range(base, row, key[1]),
     )
+    ranges = _against_ranges(base, row, key[1]) if key[0] == "lab" else {}
+    return replace(fact, attributes={**fact.attributes, **ranges})
 
 
 Range = tuple[Decimal | None, Decimal | None]
+_NO_RANGE: dict[str, Value] = {
+    "above_range": False, "below_range": False, "upper_limit": False, "lower_limit": False, "pregnancy_range": "none",
+}  # fmt: skip
 
 
 def _own_ranges(base: KnowledgeBase, row: Result, concept: str) -> tuple[list[Range], list[Range]]:
-    """The result's own reference ranges in the canonical unit: those marked for pregnancy, those marked for nobody."""
+    """The result's own reference ranges in the canonical unit: those marked for pregnancy, those marked for nobody.
+
+    A range of another meaning than "normal" (therapeutic, critical, a phase of the cycle) is none.
+    """
     marked: list[Range] = []
     plain: list[Range] = []
     own = quantity(row.seen.holder) if row.seen else None
     for found in getattr(row.seen.holder, "referenceRange", None) or () if row.seen else ():
+        meanings = [code for _, code, _ in codings(found.type)]
+        if meanings and "normal" not in meanings:
+            continue
         whom = found.appliesTo or ()
         spoken = (*(text for who in whom for text in texts(who)), found.text or "")
         coded = {match.concept for who in whom for match in by_code(base, who)}
@@ -177,23 +253,36 @@ def _own_ranges(base: KnowledgeBase, row: Result, concept: str) -> tuple[list[Ra
     return marked, plain
 
 
-def _above_range(base: KnowledgeBase, row: Result, concept: str) -> bool | None:
-    """Whether the value is above the laboratory's upper limit, that for pregnancy first; None without a limit."""
+def _against_ranges(base: KnowledgeBase, row: Result, concept: str) -> dict[str, Value]:
+    """How the result lies against the laboratory's own limits, those for pregnancy first.
+
+    ``upper_limit`` and ``lower_limit`` say whether there is one that decides: several ranges that disagree about this
+    result (one for each trimester) decide nothing, and so does a bound across a limit; the table then speaks.
+    ``pregnancy_range`` is "none" where no range for pregnancy decides.
+    """
     marked, plain = _own_ranges(base, row, concept)
-    upper = next((high for _, high in marked or plain if high is not None), None)
-    return row.value > upper if upper is not None and row.value is not None else None
+    found = dict(_NO_RANGE)
+    lows, highs = (
+        [r[end] for r in marked] if any(r[end] for r in marked) else [r[end] for r in plain] for end in (0, 1)
+    )
+    below = {row.is_below(limit) for limit in lows if limit is not None}
+    above = {row.is_above(limit) for limit in highs if limit is not None}
+    if below in ({True}, {False}):
+        found.update(lower_limit=True, below_range=True in below)
+    if above in ({True}, {False}):
+        found.update(upper_limit=True, above_range=True in above)
+    places_in = {_place(row, low, high) for low, high in marked if low is not None or high is not None}
+    if len(places_in) == 1:
+        found["pregnancy_range"] = places_in.pop() or "none"
+    return found
 
 
-def _pregnancy_range(base: KnowledgeBase, row: Result, concept: str) -> str | None:
-    """below, inside or above a range that is marked for pregnancy; None where there is none."""
-    low, high = next(iter(_own_ranges(base, row, concept)[0]), (None, None))
-    if row.value is None or (low is None and high is None):
-        return None
-    if low is not None and row.value < low:
-        return "below"
-    if high is not None and row.value > high:
-        return "above"
-    return "inside" if low is not None and high is not None else None
+def _place(row: Result, low: Decimal | None, high: Decimal | None) -> str | None:
+    """below, inside or above a range, of which one side may be open; None when a bound leaves that open."""
+    sides = (row.is_below(low) if low is not None else False, row.is_above(high) if high is not None else False)
+    if True in sides:
+        return "below" if sides[0] else "above"
+    return None if None in sides else "inside"
 
 
 def _limit(limit: Any, unit: str | None, concept: str) -> Decimal | None:
@@ -219,6 +308,88 @@ def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zon
         seen = max(found, key=lambda s: (s.order(zone), s.name))
         day = f" of {seen.when.text}" if seen.when else ""
         yield f"{base.concepts[seen.match.concept].title}{day} is not used for this ({seen.name})"
+
+
+# -- body mass index before the pregnancy -----------------------------------------------------------------------------
+
+
+def body_mass_index_before(
+    base: KnowledgeBase, record: Record, gestational_age: Fact, today: date, zone: tzinfo
+) -> Fact:
+    """The newest body mass index of a day before this pregnancy, in kg/m2.
+
+    Only what is dated before the first day of gestation counts: later weights include the pregnancy. It needs the
+    gestational age; a weight or height alone is not read.
+    """
+    key: FactKey = ("vital", "body-mass-index-before-pregnancy")
+    title = base.title_of(key)
+    days = gestational_age.attributes.get("value")
+    if not isinstance(days, Decimal):
+        return unknown(key, title, "gestational age is not known, so no value can be placed before the pregnancy")
+    start = today - timedelta(days=int(days))
+    rows = results(base, record, "body-mass-index", today, zone)
+    earlier = [row for row in rows if row.when is not None and row.when.last < start]
+    if earlier:
+        first = earlier[0]
+        if first.problem is not None:
+            return unknown(key, title, first.trouble)
+        return _known(base, key, title, first, today, ())
+    gap = record.gap("vital")
+    reason = "no body mass index dated before the pregnancy in the data supplied"
+    return unknown(key, title, gap) if gap else absent(key, title, reason)
+
+
+# -- 25-OH vitamin D --------------------------------------------------------------------------------------------------
+
+
+def vitamin_d(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Fact:
+    """25-OH vitamin D, D2 and D3 together, in nmol/L.
+
+    The newest day decides, and on it a total that the laboratory reports. Else D3 and D2 of the same specimen or day
+    are converted, each with its own factor (knowledge.md 5.1), and added. A part below what the assay can measure
+    ("<4 ng/mL") counts as none, and the fact says so. One part alone is only a bound: the other is not known.
+    """
+    key: FactKey = ("lab", "vitamin-d-25oh")
+    totals = results(base, record, key[1], today, zone)
+    parts = {name: results(base, record, f"vitamin-{name}-25oh", today, zone) for name in ("d3", "d2")}
+    newest = max((rows[0] for rows in parts.values() if rows), key=lambda r: (r.order(zone), r.name), default=None)
+    if newest is None or (totals and _last(totals[0]) >= _last(newest)):
+        return newest_value(base, record, key, today, zone)
+    title, gap = base.title_of(key), record.gap("lab")
+    near = {
+        name: next((r for r in rows if r is newest or _same_sample(newest, r)), None) for name, rows in parts.items()
+    }
+    found = {name: row for name, row in near.items() if row is not None}
+    remarks = [f"{gap}: a newer result may exist"] if gap else []
+    for row in found.values():
+        if row.problem not in (None, _BOUND):
+            return unknown(key, title, row.trouble, tuple(remarks))
+    shown = ", ".join(f"{name.upper()} {row.shown}" for name, row in found.items())
+    row = _sum(newest, found)
+    undetected = [name.upper() for name, part in found.items() if part.value is None and row.value is not None]
+    remarks += [f"{name} is below what was measurable and was counted as none" for name in undetected]
+    remarks += [f"{name.upper()} of the same day was not reported" for name, part in near.items() if part is None]
+    if row.value is None and not _decides(base, key[1], row.low, row.high):
+        reason = f"{shown} of {newest.when.text if newest.when else 'no day'} {_BOUND} of the total ({newest.name})"
+        return unknown(key, title, reason, tuple(remarks))
+    spoken = shown if row.value is None else f"{quantity_text(row.value, 'nmol/L')} ({shown})"
+    fact = _known(base, key, title, replace(row, shown=spoken), today, tuple(remarks))
+    return replace(fact, sources=tuple(dict.fromkeys(part.name for part in found.values())))
+
+
+def _sum(newest: Result, found: dict[str, Result]) -> Result:
+    """The total of D3 and D2: exact where both parts are, or one is and the other cannot be measured."""
+    rows = list(found.values())
+    whole = Decimal(1)
+    low = sum((row.low or Decimal(0) for row in rows), Decimal(0)).quantize(whole)
+    highs = [row.high for row in rows]
+    is_open = len(rows) == 1 or None in highs
+    exact = [row.value for row in rows if row.value is not None]
+    if len(rows) == 2 and exact and all(row.value is not None or row.low == 0 for row in rows):
+        value = sum(exact, Decimal(0)).quantize(whole)
+        return replace(newest, problem=None, seen=None, value=value, low=value, high=value)
+    high = None if is_open else sum((h for h in highs if h is not None), Decimal(0))
+    return replace(newest, problem=None, seen=None, value=None, low=low, high=high)
 
 
 # -- calcium adjusted for albumin -------------------------------------------------------------------------------------
@@ -270,10 +441,12 @@ def _adjust(
     remarks: tuple[str, ...],
 ) -> Fact:
     title = base.title_of(key)
+    if total.value is None:
+        return unknown(key, title, f"total calcium {_BOUND}, which adjusts to nothing ({total.name})", remarks)
     day = total.when.text if total.when else ""
     near = [r for r in albumins if _same_sample(total, r)]
     usable = [(r, r.value) for r in near if r.value is not None]
-    if not usable or total.value is None:
+    if not usable:
         if near:
             return unknown(key, title, f"albumin of the same day {near[0].problem} ({near[0].name})", remarks)
         if gap:
@@ -284,7 +457,7 @@ def _adjust(
     factor, reference = base.number("albumin-adjustment-factor"), base.number("albumin-reference")
     # Two decimals, as laboratories report: the card shows the number that was compared.
     value = (total.value + factor * (reference - grams)).quantize(Decimal("0.01"))
-    return known(
+    fact = known(
         key,
         title,
         f"{value} mmol/L (total {total.shown}, albumin {albumin.shown})",
@@ -294,6 +467,7 @@ def _adjust(
         value=value,
         age=age_in_days(total.when, today, base.day_limits),
     )
+    return replace(fact, attributes={**fact.attributes, **_NO_RANGE})
 
 
 def _distance(total: Result, albumin: Result, zone: tzinfo) -> tuple[bool, timedelta, str]:

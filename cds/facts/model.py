@@ -14,8 +14,10 @@ from decimal import Decimal
 from typing import Literal
 
 from cds.knowledge.model import FactKey
+from cds.knowledge.vocabulary import BOUNDED
 
 Value = bool | Decimal | str
+_OPEN_END = Decimal(10**9)  # the largest number that the engine takes
 State = Literal["known", "absent", "unknown"]
 
 
@@ -100,8 +102,9 @@ class Census:
         """Everything that was not supplied or could not be used as it came, each once."""
         spoken: dict[str, str] = {}
         for fact in self.facts.values():
-            unreadable_order = fact.key[0] == "order" and fact.state == "unknown"
-            for remark in (*([fact.reason] if unreadable_order else []), *fact.remarks):
+            # An order or a result that came and could not be read is named even where no card asks for it.
+            came = fact.key[0] in ("order", "lab") and fact.state == "unknown" and fact.reason not in self.gaps
+            for remark in (*([fact.reason] if came else []), *fact.remarks):
                 spoken.setdefault(remark, f"{fact.title}: {remark}")
         return (*self.gaps, *self.remarks, *spoken.values())
 
@@ -113,3 +116,14 @@ class Census:
         for key, fact in self.facts.items():
             for name, value in fact.attributes.items():
                 yield variable(key, name), value
+            if key[0] in BOUNDED:
+                yield from _ends(key, fact.attributes)
+
+
+def _ends(key: FactKey, attributes: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
+    """The least and the most that a number may be: an exact value is both, and an open end is beyond every limit."""
+    if "value" in attributes:
+        yield variable(key, "value_low"), attributes["value"]
+        yield variable(key, "value_high"), attributes["value"]
+    elif "value_low" in attributes and "value_high" not in attributes:
+        yield variable(key, "value_high"), _OPEN_END

@@ -15,14 +15,19 @@ UCUM = "http://unitsofmeasure.org"
 # Canonical unit -> {UCUM unit: factor}. Calcium, magnesium, vitamin D and creatinine factors:
 # miracum/loinc-conversion (clinical/knowledge.md 5.1); 1 mmol of a divalent ion is 2 mEq; the others are arithmetic.
 _CALCIUM = {"mmol/L": Decimal(1), "mg/dL": Decimal("0.2495"), "meq/L": Decimal("0.5")}
+_VITAMIN_D3 = {"nmol/L": Decimal(1), "ng/mL": Decimal("2.496"), "ug/L": Decimal("2.496")}
 ANALYTES: dict[str, dict[str, Decimal]] = {
     "serum-calcium": _CALCIUM,
     "ionised-calcium": _CALCIUM,
     "corrected-calcium": _CALCIUM,
     "albumin": {"g/L": Decimal(1), "g/dL": Decimal(10)},
     "magnesium": {"mmol/L": Decimal(1), "mg/dL": Decimal("0.4114"), "meq/L": Decimal("0.5")},
-    "vitamin-d-25oh": {"nmol/L": Decimal(1), "ng/mL": Decimal("2.496"), "ug/L": Decimal("2.496")},
+    # Total 25-OH-D is mostly D3 and is converted as such; D2, reported apart, weighs more (412.7 against 400.6 g/mol).
+    "vitamin-d-25oh": _VITAMIN_D3,
+    "vitamin-d3-25oh": _VITAMIN_D3,
+    "vitamin-d2-25oh": {"nmol/L": Decimal(1), "ng/mL": Decimal("2.423"), "ug/L": Decimal("2.423")},
     "creatinine": {"umol/L": Decimal(1), "mg/dL": 1 / Decimal("0.0113")},
+    "ferritin": {"ug/L": Decimal(1), "ng/mL": Decimal(1)},
     "body-mass-index": {"kg/m2": Decimal(1)},
     "calf-circumference": {"cm": Decimal(1), "mm": Decimal("0.1")},
     "calf-circumference-difference": {"cm": Decimal(1), "mm": Decimal("0.1")},
@@ -39,6 +44,8 @@ _PLACES = {
     "corrected-calcium": Decimal("0.01"),
     "magnesium": Decimal("0.01"),
     "vitamin-d-25oh": Decimal(1),
+    "vitamin-d3-25oh": Decimal("0.01"),  # two that are added are rounded once, as their sum
+    "vitamin-d2-25oh": Decimal("0.01"),
     "creatinine": Decimal(1),
     "gestational-age": Decimal("0.0001"),
 }

@@ -161,6 +161,19 @@ _WORDS = {
 }
 
 
+def _ranges(said: Mapping[str, Value]) -> dict[str, Value]:
+    """What a laboratory fact says about ranges where the case does not: as cds/facts would give it."""
+    place = said.get("pregnancy_range", "none")
+    above, below = said.get("above_range", place == "above"), said.get("below_range", place == "below")
+    return {
+        "pregnancy_range": place,
+        "above_range": above,
+        "below_range": below,
+        "upper_limit": place in ("above", "inside") or "above_range" in said,
+        "lower_limit": place in ("below", "inside") or "below_range" in said,
+    }
+
+
 def _fact(kind: str, concept: str, entries: dict[str, Item], today: date) -> CaseFact:
     if "unknown" in entries:
         return CaseFact(kind, concept, "unknown", {}, None)
@@ -190,6 +203,8 @@ def _fact(kind: str, concept: str, entries: dict[str, Item], today: date) -> Cas
         attributes.setdefault("selected", True)
     if kind in ("order", "medication"):
         attributes.setdefault("dose_known", "dose" in attributes)
+    if kind == "lab":
+        attributes = {**_ranges(attributes), **attributes}
     if kind == "symptom" and attributes["present"] is True:
         attributes.setdefault("coded", True)
     if attributes.get("side") in SIDES:

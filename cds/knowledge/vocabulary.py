@@ -208,6 +208,9 @@ KINDS: dict[str, FactKind] = {
     )
 }
 
+BOUNDED = ("lab",)
+"""Kinds whose number may be a bound ("<1.0 mmol/L"): comparisons test the least and the most that it may be."""
+
 # Facts that Python derives from others by clinical arithmetic; a rule that asks for one asks for its ingredients.
 DERIVED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ("lab", "adjusted-calcium"): (("lab", "serum-calcium"), ("lab", "albumin"), ("lab", "corrected-calcium")),
@@ -218,6 +221,9 @@ DERIVED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("lab", "ionised-calcium"),
     ),
     ("vital", "calf-circumference-difference"): (("vital", "calf-circumference"),),
+    # D2 and D3 reported apart are added; the result that counts may be either.
+    ("lab", "vitamin-d-25oh"): (("lab", "vitamin-d3-25oh"), ("lab", "vitamin-d2-25oh")),
+    ("vital", "body-mass-index-before-pregnancy"): (("vital", "body-mass-index"),),
     ("intake", "calcium"): (("diet", "dietary-calcium"), ("medication", "calcium-supplement")),
     ("intake", "calcium-total"): (("diet", "dietary-calcium"), ("medication", "calcium-supplement")),
     ("intake", "vitamin-d-total"): (("medication", "vitamin-d"),),
@@ -225,6 +231,7 @@ DERIVED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
 DERIVED_TITLES = {
     ("lab", "adjusted-calcium"): "Calcium adjusted for albumin",
     ("lab", "unadjusted-calcium"): "Total calcium without albumin or ionised calcium",
+    ("vital", "body-mass-index-before-pregnancy"): "Body mass index before the pregnancy",
     ("intake", "calcium"): "Total calcium intake",
     ("intake", "calcium-total"): "Calcium from food, supplements, antacids and drafts",
     ("intake", "vitamin-d-total"): "Vitamin D from all products and drafts",
@@ -246,6 +253,8 @@ CANONICAL_UNITS: dict[tuple[str, str], str] = {
     ("lab", "albumin"): "g/L",
     ("lab", "magnesium"): "mmol/L",
     ("lab", "vitamin-d-25oh"): "nmol/L",
+    ("lab", "vitamin-d3-25oh"): "nmol/L",
+    ("lab", "vitamin-d2-25oh"): "nmol/L",
     ("lab", "creatinine"): "umol/L",
     ("lab", "ferritin"): "ug/L",
     ("vital", "body-mass-index"): "kg/m2",

@@ -29,6 +29,9 @@ from tests.facts.charts import (
     value_of,
 )
 
+NO_RANGE = {
+    "above_range": False, "below_range": False, "upper_limit": False, "lower_limit": False, "pregnancy_range": "none",
+}  # fmt: skip
 TOTAL, IONISED, CORRECTED, ALBUMIN = "2000-8", "1995-0", "29265-6", "1751-7"
 
 
@@ -54,7 +57,7 @@ def adjusted(*resources: Json, **how: Any) -> Fact:
 @pytest.mark.parametrize("status", ["final", "amended", "corrected"])
 def test_a_final_result_is_known_with_value_day_and_source(status: str) -> None:
     fact = total(result(2.31, status=status))
-    assert fact.attributes == {"present": True, "value": Decimal("2.31"), "age": Decimal(2)}
+    assert fact.attributes == {"present": True, "value": Decimal("2.31"), "age": Decimal(2), **NO_RANGE}
     assert (fact.shown, fact.sources) == ("2.31 mmol/L", ("Observation/ca",))
     assert fact.day is not None
     assert (TODAY - fact.day).days == 2
@@ -279,7 +282,7 @@ def test_a_result_under_two_keys_is_one_result() -> None:
 @pytest.mark.parametrize(("value", "unit"), [(30, "g/L"), (3.0, "g/dL")])
 def test_total_calcium_is_adjusted_with_albumin_of_the_same_day(value: float, unit: str) -> None:
     fact = adjusted(result(2.02), albumin(value, unit))
-    assert fact.attributes == {"present": True, "value": Decimal("2.22"), "age": Decimal(2)}
+    assert fact.attributes == {"present": True, "value": Decimal("2.22"), "age": Decimal(2), **NO_RANGE}
     assert fact.sources == ("Observation/ca", "Observation/alb")
 
 

@@ -25,6 +25,11 @@ def test_a_case_is_its_facts_over_those_of_the_base(rules: Rules) -> None:
         "present": True,
         "value": Decimal("2.20"),
         "age": Decimal(43),
+        "above_range": False,
+        "below_range": False,
+        "upper_limit": False,
+        "lower_limit": False,
+        "pregnancy_range": "none",
     }
     assert case.facts[("request", "serum-calcium")].state == "absent"
     assert case.place.line == rules.line_of(CASES, "measured one day too early")
