@@ -30,10 +30,11 @@ from cds.engine.expression import (
 )
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
-from cds.knowledge.vocabulary import BOUNDED
+from cds.knowledge.vocabulary import BOUNDED, KINDS
 
-_TEXT = {"side", "level", "pregnancy_range"}
-_NUMBERS = {"value", "age", "dose", "single_dose"}
+_WORDS = [word for kind in KINDS.values() for word in kind.words.values()]
+_TEXT = {word.attribute for word in _WORDS if word.argument == "word"}
+_NUMBERS = {word.attribute for word in _WORDS if word.argument == "threshold"}
 
 
 def lower(base: KnowledgeBase, hook: str) -> Program:

@@ -50,7 +50,7 @@ def calf_difference(base: KnowledgeBase, record: Record, today: date, zone: tzin
     if newest is None:
         return unknown(_KEY, title, f"a measurement has no date ({rows[0].resource.name})")
     of_the_day = [m for m in rows if m.when is not None and m.when.last == newest.last]
-    difference, shown = _of_one_day(of_the_day)
+    difference, shown, side = _of_one_day(of_the_day)
     sources = tuple(dict.fromkeys(m.resource.name for m in of_the_day))
     if difference is None:
         return unknown(_KEY, title, f"the newest measurement of {newest.text} {shown} ({', '.join(sources)})")
@@ -63,18 +63,22 @@ def calf_difference(base: KnowledgeBase, record: Record, today: date, zone: tzin
         remarks=(f"{gap}: a newer measurement may exist",) if gap else (),
         value=difference,
         age=age_in_days(newest, today, base.day_limits),
+        side=side,
     )
 
 
-def _of_one_day(rows: list[Measure]) -> tuple[Decimal | None, str]:
-    """The largest difference that one day's numbers give, and how the card says it; None and why there is none."""
+def _of_one_day(rows: list[Measure]) -> tuple[Decimal | None, str, str | None]:
+    """The difference that one day's numbers give, how the card says it, and the larger side where that is known.
+
+    None and the reason where there is no difference.
+    """
     said = [m.value for m in rows if m.side is None and m.value is not None]
     legs = {
         side: [m.value for m in rows if m.side == side and m.value is not None and m.value > 0]
         for side in ("left", "right")
     }
     if said:
-        return abs(max(said, key=abs)), quantity_text(abs(max(said, key=abs)), "cm")
+        return abs(max(said, key=abs)), quantity_text(abs(max(said, key=abs)), "cm"), None
     # Measured twice on one side: the last word is not known, so nothing is computed from a mixture.
     if all(len(set(values)) == 1 for values in legs.values()):
         left, right = legs["left"][0], legs["right"][0]
@@ -82,10 +86,10 @@ def _of_one_day(rows: list[Measure]) -> tuple[Decimal | None, str]:
         shown = (
             f"{quantity_text(difference, 'cm')} (left {quantity_text(left, 'cm')}, right {quantity_text(right, 'cm')})"
         )
-        return difference, shown
+        return difference, shown, "left" if left > right else "right"
     if any(m.value is None for m in rows):
-        return None, "has no usable number and unit"
-    return None, "does not give one number for each leg"
+        return None, "has no usable number and unit", None
+    return None, "does not give one number for each leg", None
 
 
 def _measures(base: KnowledgeBase, record: Record, zone: tzinfo) -> Iterator[Measure]:

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, tzinfo
+from decimal import Decimal
 from typing import Any
 
+from cds.facts.calf import calf_difference
 from cds.facts.coding import by_code, says, site_of, states, texts
 from cds.facts.conditions import means
 from cds.facts.dates import Moment, age_in_days, moment, order_of
@@ -185,12 +187,9 @@ def _answers_the_signs(
 
     None where it cannot be told: a sign or a report without a day.
     """
-    signs = [fact for fact in _signs(base, record, today, zone) if fact.attributes.get("present") is True]
-    one_sided = [fact for fact in signs if fact.attributes.get("one_sided") is not False]
-    needed: frozenset[str] = frozenset()
-    for fact in one_sided:
-        side = str(fact.attributes.get("side", "unknown"))
-        needed |= frozenset({side}) if side in _BOTH else _BOTH
+    one_sided = list(_one_leg_signs(base, record, today, zone))
+    named = frozenset(str(fact.attributes.get("side")) for fact in one_sided) & _BOTH
+    needed = named or _BOTH  # a sign whose side nobody wrote down goes with the one that has a side
     if not needed <= legs:
         return False, "the report is not of the leg with the sign"
     # Only the reports of a leg in question must be new enough.
@@ -203,7 +202,16 @@ def _answers_the_signs(
     return True, ""
 
 
-def _signs(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Iterator[Fact]:
-    for name in (*_LEG_SIGNS, "back-or-groin-pain"):
-        if name in base.concepts:
-            yield symptom_fact(base, record, ("symptom", name), today, zone)
+def _one_leg_signs(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Iterator[Fact]:
+    """Reported signs that are not of both legs, a measured difference and one-sided groin pain among them."""
+    for name in _LEG_SIGNS:
+        fact = symptom_fact(base, record, ("symptom", name), today, zone)
+        if fact.attributes.get("present") is True and fact.attributes.get("one_sided") is not False:
+            yield fact
+    groin = symptom_fact(base, record, ("symptom", "back-or-groin-pain"), today, zone)
+    if groin.attributes.get("one_sided") is True:
+        yield groin
+    calf = calf_difference(base, record, today, zone)
+    difference = calf.attributes.get("value")
+    if isinstance(difference, Decimal) and difference >= base.number("calf-difference"):
+        yield calf

@@ -43,6 +43,7 @@ FACT_THRESHOLDS = {
     "ionised-calcium-plausible-high": "mmol/L",
     "albumin-plausible-low": "g/L",
     "albumin-plausible-high": "g/L",
+    "calf-difference": "cm",
     "albumin-reference": "g/L",
     "albumin-adjustment-factor": "mmol/g",
 }

@@ -23,6 +23,7 @@ FACT_LIMITS = {
     "total-calcium-plausible-high": "5.00 mmol/L",
     "ionised-calcium-plausible-low": "0.50 mmol/L",
     "ionised-calcium-plausible-high": "3.00 mmol/L",
+    "calf-difference": "2 cm",
     "albumin-reference": "40 g/L",
     "albumin-plausible-low": "10 g/L",
     "albumin-plausible-high": "70 g/L",
