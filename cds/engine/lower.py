@@ -30,8 +30,8 @@ from cds.engine.expression import (
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
 
-_TEXT = {"side", "level", "pregnancy_range"}
-_NUMBERS = {"value", "age", "dose", "single_dose"}
+_TEXT = {"side", "level", "pregnancy_range", "result", "reason"}
+_NUMBERS = {"value", "age", "dose", "single_dose", "days_after_counselling"}
 
 
 def lower(base: KnowledgeBase, hook: str) -> Program:

@@ -43,6 +43,17 @@ FACT_THRESHOLDS = {
     "albumin-adjustment-factor": "mmol/g",
 }
 
+# Numbers that lose their meaning out of order, whatever profile or site sets them: each is below the next, or, where
+# the last word says so, may equal it.
+ASCENDING = (
+    ("calcium-average-requirement", "calcium-reference-intake", "below"),
+    ("calcium-reference-intake", "calcium-upper-limit", "below"),
+    ("calcium-average-requirement-adolescent", "calcium-reference-intake-adolescent", "below"),
+    ("calcium-reference-intake-adolescent", "calcium-upper-limit-adolescent", "below"),
+    ("calcium-average-requirement", "calcium-average-requirement-adolescent", "at most"),
+    ("calcium-reference-intake", "calcium-reference-intake-adolescent", "at most"),
+)
+
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _SEED = re.compile(r"S([1-9]|[12]\d|3[0-5])")
@@ -83,6 +94,7 @@ def check(base: KnowledgeBase) -> list[Problem]:
         if threshold.confidence in ("SECONDARY", "DESIGN"):
             text = f"threshold '{threshold.id}' ({threshold.catalogue}, {threshold.quoted}) is {threshold.confidence}"
             problems.append(_sign_off(threshold.place, text))
+    problems.extend(_out_of_order(base))
     for activity in base.activities.values():
         problems.extend(_check_clauses(base, activity.redundant))
         if not activity.code.code or not activity.code.display:
@@ -90,6 +102,16 @@ def check(base: KnowledgeBase) -> list[Problem]:
     problems.extend(_unused(base))
     problems.extend(_circles(base))
     return sorted(set(problems))
+
+
+def _out_of_order(base: KnowledgeBase) -> Iterator[Problem]:
+    for lower, upper, relation in ASCENDING:
+        if lower not in base.thresholds or upper not in base.thresholds:
+            continue
+        small, large = base.threshold(lower), base.threshold(upper)
+        if small.value > large.value or (small.value == large.value and relation == "below"):
+            text = f"'{lower}' ({small.quoted}) must be {relation} '{upper}' ({large.quoted})"
+            yield _at(small.place, f"{text} in profile {base.profile}; correct the profile or the site file")
 
 
 def _at(place: Place, message: str) -> Problem:
