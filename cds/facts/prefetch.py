@@ -17,6 +17,8 @@ _PREGNANCY_CONCEPTS = (
     "pregnancy",
     "pregnancy-condition",
     "pregnancy-end",
+    "multiple-pregnancy",
+    "number-of-fetuses",
     "expected-delivery-date-by-ovulation",
     "expected-delivery-date-by-last-period",
     "expected-delivery-date-unspecified",

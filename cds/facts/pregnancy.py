@@ -14,7 +14,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from cds.facts.coding import by_code, says, texts
-from cds.facts.conditions import clinical_state, is_trusted, onset, performed
+from cds.facts.conditions import clinical_state, exists, is_trusted, onset, performed
 from cds.facts.dates import Moment, moment, whole_years
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.observations import Seen, observations, quantity
@@ -29,6 +29,7 @@ PREGNANT: FactKey = ("gestation", "pregnant")
 AGE: FactKey = ("gestation", "age")
 POST_PARTUM: FactKey = ("gestation", "post-partum")
 PAST_DUE: FactKey = ("gestation", "past-due")
+FETUSES: FactKey = ("gestation", "fetuses")
 
 _DUE_DATES = (
     ("expected-delivery-date-by-ovulation", 0, "assisted conception or ovulation date"),
@@ -42,6 +43,9 @@ _GESTATIONAL_AGE, _LAST_PERIOD = 4, 5
 # gestational oedema or of "12 weeks gestation" is not.
 _ITSELF = frozenset({"pregnancy", "multiple-pregnancy"})
 _WHILE_PREGNANT = _ITSELF | {"pregnancy-condition"}
+_MULTIPLE = Decimal(2)
+"""What "multiple" or "twins" says of the number of fetuses: two at least."""
+_COUNT_UNITS = (None, "", "1", "{#}", "{fetus}", "{fetuses}", "fetus", "fetuses")
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,22 @@ class Due:
     source: str
 
 
+@dataclass(frozen=True)
+class Count:
+    """How many fetuses one record says there are, or at least are. ``day`` is None where the record has none."""
+
+    number: Decimal
+    day: date | None
+    shown: str
+    source: str
+
+
 @dataclass
 class Evidence:
     """What the record says about pregnancy, collected before anything is decided.
 
     ``doubts`` are not used but named; ``hints`` are the days of those that speak for a pregnancy all the same, so that
-    an earlier end cannot be the last word.
+    an earlier end cannot be the last word. ``count_doubts`` concern the number of fetuses alone.
     """
 
     today: date
@@ -98,8 +112,10 @@ class Evidence:
     ends: list[End] = field(default_factory=list)
     datings: list[Dating] = field(default_factory=list)
     due: list[Due] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     hints: list[date] = field(default_factory=list)
+    count_doubts: list[str] = field(default_factory=list)
 
     def hint(self, doubt: str, since: date | None) -> None:
         """Evidence for a pregnancy that does not count; without a day it may be of any."""
@@ -127,7 +143,7 @@ class Evidence:
 
 
 def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> dict[FactKey, Fact]:
-    """The facts gestation pregnant, age, post-partum and past-due, and person age."""
+    """The facts gestation pregnant, age, post-partum, past-due and fetuses, and person age."""
     patient = next(iter(record.of("Patient")), None)
     evidence = Evidence(today)
     _status_observations(base, record, evidence, zone)
@@ -136,6 +152,7 @@ def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzin
     _due_dates(base, record, evidence, zone)
     _gestational_ages(base, record, evidence, zone)
     _last_periods(base, record, evidence, zone)
+    _fetus_counts(base, record, evidence, zone)
     # One order, whatever the order of the record.
     evidence.doubts = sorted(set(evidence.doubts))
     return {**_decide(base, record, evidence, patient), ("person", "age"): _age(base, record, patient, today, zone)}
@@ -145,14 +162,27 @@ def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzin
 
 
 def _usable(
-    base: KnowledgeBase, record: Record, evidence: Evidence, concepts: frozenset[str], what: str, zone: tzinfo
+    base: KnowledgeBase, record: Record, doubts: list[str], concepts: frozenset[str], what: str, zone: tzinfo
 ) -> Iterator[Seen]:
-    """Final observations with a value; one that is pending or of unknown status is named."""
+    """Final observations of her with a value; one that is pending, of unknown status or about the child is named."""
     for seen in observations(base, record, concepts, zone):
         if seen.standing in ("pending", "unusable"):
-            evidence.doubts.append(f"{what} is not final ({seen.name})")
+            doubts.append(f"{what} is not final ({seen.name})")
         elif seen.standing == "usable" and not seen.is_missing:
-            yield seen
+            if _is_about_another(record, seen):
+                doubts.append(f"{what} is about another person ({seen.name})")
+            else:
+                yield seen
+
+
+def _is_about_another(record: Record, seen: Seen) -> bool:
+    """Whether the focus is another person: the maturity of a newborn in her record is no gestational age of hers."""
+    people = ("Patient/", "RelatedPerson/")
+    references = [row.reference or "" for row in seen.observation.focus or ()]
+    return any(
+        any(kind in reference for kind in people) and not reference.endswith(f"Patient/{record.patient_id}")
+        for reference in references
+    )
 
 
 def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
@@ -160,9 +190,10 @@ def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence
     lookback = base.number("pregnancy-status-lookback")
     today = evidence.today
     concepts = frozenset({"pregnancy-status", "pregnancy", "pregnancy-condition"})
-    for seen in _usable(base, record, evidence, concepts, "a pregnancy status", zone):
+    for seen in _usable(base, record, evidence.doubts, concepts, "a pregnancy status", zone):
         answer = _status_answer(base, seen)
-        explicit = seen.match.concept == "pregnancy-status" or _is_pregnancy_itself(base, seen.holder.code)
+        # "Multiple pregnancy: no" is no "not pregnant".
+        explicit = bool(_concepts(base, seen.holder.code) & {"pregnancy-status", "pregnancy"})
         if answer is None:
             if explicit:
                 evidence.doubts.append(f"a pregnancy status has no answer that is understood ({seen.name})")
@@ -187,20 +218,23 @@ def _status_answer(base: KnowledgeBase, seen: Seen) -> bool | None:
     holder = seen.holder
     if holder.valueBoolean is not None:
         return bool(holder.valueBoolean)
-    named = {m.concept for m in by_code(base, holder.valueCodeableConcept)}
+    named = _concepts(base, holder.valueCodeableConcept)
     positive = bool(named & {"pregnant-value", *_WHILE_PREGNANT})
     negative = "not-pregnant-value" in named
     return None if positive == negative else positive
 
 
+def _concepts(base: KnowledgeBase, concept: Any) -> set[str]:
+    return {match.concept for match in by_code(base, concept)}
+
+
 def _is_pregnancy_itself(base: KnowledgeBase, concept: Any) -> bool:
-    return any(match.concept in _ITSELF for match in by_code(base, concept))
+    return bool(_concepts(base, concept) & _ITSELF)
 
 
 def _pregnancy_conditions(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
     for resource in record.of("Condition"):
-        named = {match.concept for match in by_code(base, resource.raw.get("code"))}
-        if named & _WHILE_PREGNANT:
+        if _concepts(base, resource.raw.get("code")) & _WHILE_PREGNANT:
             _pregnancy_condition(base, resource, evidence, zone)
 
 
@@ -251,7 +285,7 @@ def _end_events(base: KnowledgeBase, record: Record, evidence: Evidence, zone: t
             # A resolved entry without an onset is history, typed in at some later visit: its day is not known.
             day = onset(model) or (None if clinical_state(model) == "inactive" else model.recordedDate)
             _end(evidence, moment(day, zone), resource.name)
-    for seen in _usable(base, record, evidence, frozenset({"pregnancy-end"}), "an end of pregnancy", zone):
+    for seen in _usable(base, record, evidence.doubts, frozenset({"pregnancy-end"}), "an end of pregnancy", zone):
         if seen.holder.valueBoolean is not False:
             # Some systems give the day of birth as the value, others as the time of the observation.
             _end(evidence, _date_value(seen.holder, zone) or seen.when, seen.name)
@@ -268,7 +302,7 @@ def _end(evidence: Evidence, when: Moment | None, name: str) -> None:
 
 def _due_dates(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
     for concept, rank, method in _DUE_DATES:
-        for seen in _usable(base, record, evidence, frozenset({concept}), "a due date", zone):
+        for seen in _usable(base, record, evidence.doubts, frozenset({concept}), "a due date", zone):
             due = _date_value(seen.holder, zone)
             if due is None or due.is_partial:
                 evidence.doubts.append(f"a due date cannot be read as a day ({seen.name})")
@@ -312,7 +346,7 @@ def _early_ultrasound(base: KnowledgeBase, seen: Seen, due: date) -> tuple[int, 
 
 def _gestational_ages(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
     today = evidence.today
-    for seen in _usable(base, record, evidence, frozenset({"gestational-age"}), "a gestational age", zone):
+    for seen in _usable(base, record, evidence.doubts, frozenset({"gestational-age"}), "a gestational age", zone):
         found = quantity(seen.holder)
         value = to_canonical("gestational-age", found.value, found.unit) if found is not None else None
         if found is None:
@@ -338,7 +372,7 @@ def _gestational_ages(base: KnowledgeBase, record: Record, evidence: Evidence, z
 
 def _last_periods(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
     concepts = frozenset({"last-menstrual-period"})
-    for seen in _usable(base, record, evidence, concepts, "a last menstrual period", zone):
+    for seen in _usable(base, record, evidence.doubts, concepts, "a last menstrual period", zone):
         start = _date_value(seen.holder, zone)
         if start is None or start.is_partial:
             evidence.doubts.append(f"a last menstrual period cannot be read as a day ({seen.name})")
@@ -356,6 +390,58 @@ def _is_plausible(base: KnowledgeBase, days: int) -> bool:
     return 0 <= days <= base.number("gestation-longest")
 
 
+def _fetus_counts(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
+    """Counted fetuses, "multiple pregnancy" answered with yes, no or a kind, and diagnoses of twins and more."""
+    doubts = evidence.count_doubts
+    what = "a number of fetuses"
+    for seen in _usable(base, record, doubts, frozenset({"number-of-fetuses", "multiple-pregnancy"}), what, zone):
+        number = _count(seen.holder) if seen.match.concept == "number-of-fetuses" else _multiple(base, seen.holder)
+        if number is None:
+            doubts.append(f"{what} cannot be read as a number ({seen.name})")
+        elif not _is_past(seen.when, evidence.today):
+            doubts.append(f"{what} is dated in the future ({seen.name})")
+        else:
+            day = seen.when.last if seen.when else None
+            evidence.counts.append(Count(number, day, _count_text(seen.match.concept, number), seen.name))
+    for resource in record.of("Condition"):
+        if "multiple-pregnancy" not in _concepts(base, resource.raw.get("code")):
+            continue
+        model = resource.read.model
+        if model is None:
+            doubts.append(f"a diagnosis of multiple pregnancy cannot be read ({resource.name})")
+        elif exists(model) and clinical_state(model) != "inactive" and model.abatementDateTime is None:
+            when = moment(model.recordedDate or onset(model), zone)
+            if _is_past(when, evidence.today):
+                shown = next(iter(texts(model.code)), _count_text("multiple-pregnancy", _MULTIPLE))
+                evidence.counts.append(Count(_MULTIPLE, when.last if when else None, shown, resource.name))
+
+
+def _count(holder: Any) -> Decimal | None:
+    """A whole number of one or more; None for anything else."""
+    given = holder.valueQuantity
+    if given is not None and (given.comparator or (given.code or given.unit) not in _COUNT_UNITS):
+        return None
+    raw = given.value if given is not None else holder.valueInteger
+    value = Decimal(raw) if raw is not None else Decimal(0)
+    return value.to_integral_value() if value.is_finite() and value >= 1 and value % 1 == 0 else None
+
+
+def _multiple(base: KnowledgeBase, holder: Any) -> Decimal | None:
+    """Two at least for "multiple pregnancy: yes" or a kind of it, one for "no"."""
+    if "multiple-pregnancy" in _concepts(base, holder.valueCodeableConcept):
+        return _MULTIPLE
+    spoken = {text.strip().lower() for text in texts(holder.valueCodeableConcept)}
+    if holder.valueBoolean is True or (spoken and spoken <= {"yes"}):
+        return _MULTIPLE
+    return Decimal(1) if holder.valueBoolean is False or (spoken and spoken <= {"no"}) else None
+
+
+def _count_text(concept: str, number: Decimal) -> str:
+    if concept == "number-of-fetuses":
+        return format(number, "f")
+    return "multiple pregnancy" if number > 1 else "no multiple pregnancy"
+
+
 # -- decision ---------------------------------------------------------------------------------------------------------
 
 
@@ -369,7 +455,7 @@ def _decide(base: KnowledgeBase, record: Record, evidence: Evidence, patient: Re
     against = _never_pregnant(model)
     if against and patient is not None:
         fact = Fact(PREGNANT, title, "known", {"present": False}, against, None, (patient.name,))
-        others = (AGE, POST_PARTUM, PAST_DUE)
+        others = (AGE, POST_PARTUM, PAST_DUE, FETUSES)
         return {PREGNANT: fact, **{key: absent(key, base.title_of(key), against) for key in others}}
     fact = _pregnant(base, record, evidence)
     return {PREGNANT: fact, **_companions(base, record, evidence, fact)}
@@ -451,7 +537,7 @@ def _without_evidence(base: KnowledgeBase, record: Record, evidence: Evidence) -
 
 
 def _companions(base: KnowledgeBase, record: Record, evidence: Evidence, pregnant: Fact) -> dict[FactKey, Fact]:
-    """Gestational age, time since the end of pregnancy, days past the due date."""
+    """Gestational age, time since the end of pregnancy, days past the due date, number of fetuses."""
     current = pregnant.attributes.get("present") is True
     gap = record.gap("gestation")
     if current:
@@ -464,6 +550,7 @@ def _companions(base: KnowledgeBase, record: Record, evidence: Evidence, pregnan
         AGE: age,
         POST_PARTUM: _post_partum(base, evidence, current, gap),
         PAST_DUE: _past_due(base, evidence, gap),
+        FETUSES: _fetuses(base, evidence, pregnant, age, gap),
     }
 
 
@@ -487,12 +574,35 @@ def _past_due(base: KnowledgeBase, evidence: Evidence, gap: str) -> Fact:
     return known(PAST_DUE, title, f"due date {due.day}", day=due.day, sources=(due.source,), value=days)
 
 
+def _fetuses(base: KnowledgeBase, evidence: Evidence, pregnant: Fact, age: Fact, gap: str) -> Fact:
+    """The newest count of this pregnancy, the larger of one day; an earlier pregnancy says nothing about it.
+
+    Twins and "multiple" read as two: the number is what there is at least. A record without a day counts only where
+    no dated one does.
+    """
+    title = base.title_of(FETUSES)
+    remarks = tuple(sorted(set(evidence.count_doubts)))
+    if pregnant.state == "unknown":
+        return unknown(FETUSES, title, "pregnancy is not established", remarks)
+    if pregnant.attributes.get("present") is not True:
+        return absent(FETUSES, title, "not pregnant")
+    days = age.attributes.get("value")
+    longest = days if isinstance(days, Decimal) else base.number("gestation-longest")
+    began = max(evidence.today - timedelta(days=int(longest)), evidence.last_end)
+    rows = [c for c in evidence.counts if c.day is not None and c.day >= began]
+    rows = rows or ([c for c in evidence.counts if c.day is None] if not evidence.ends else [])
+    if not rows:
+        return unknown(FETUSES, title, gap or "not recorded", remarks)
+    best = max(rows, key=lambda c: (c.day or date.min, c.number, c.source))
+    return known(FETUSES, title, best.shown, day=best.day, sources=(best.source,), remarks=remarks, value=best.number)
+
+
 def _gestational_age(base: KnowledgeBase, evidence: Evidence) -> Fact:
     title = base.title_of(AGE)
     rows = evidence.sorted_datings(evidence.last_end)
     doubts = tuple(evidence.doubts)
     if not rows:
-        reason = "; ".join(["gestational age is not recorded", *doubts[:1]])
+        reason = "; ".join(["not recorded", *doubts[:1]])
         return unknown(AGE, title, reason, doubts)
     best, limit = rows[0], base.number("dating-disagreement")
     remarks = [

@@ -28,6 +28,7 @@ ANALYTES: dict[str, dict[str, Decimal]] = {
     "vitamin-d2-25oh": {"nmol/L": Decimal(1), "ng/mL": Decimal("2.423"), "ug/L": Decimal("2.423")},
     "creatinine": {"umol/L": Decimal(1), "mg/dL": 1 / Decimal("0.0113")},
     "ferritin": {"ug/L": Decimal(1), "ng/mL": Decimal(1)},
+    "haemoglobin": {"g/L": Decimal(1), "g/dL": Decimal(10)},
     "body-mass-index": {"kg/m2": Decimal(1)},
     "calf-circumference": {"cm": Decimal(1), "mm": Decimal("0.1")},
     "calf-circumference-difference": {"cm": Decimal(1), "mm": Decimal("0.1")},

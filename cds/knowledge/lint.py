@@ -48,6 +48,17 @@ FACT_THRESHOLDS = {
     "albumin-adjustment-factor": "mmol/g",
 }
 
+# Numbers that lose their meaning out of order, whatever profile or site sets them: each is below the next, or, where
+# the last word says so, may equal it.
+ASCENDING = (
+    ("calcium-average-requirement", "calcium-reference-intake", "below"),
+    ("calcium-reference-intake", "calcium-upper-limit", "below"),
+    ("calcium-average-requirement-adolescent", "calcium-reference-intake-adolescent", "below"),
+    ("calcium-reference-intake-adolescent", "calcium-upper-limit-adolescent", "below"),
+    ("calcium-average-requirement", "calcium-average-requirement-adolescent", "at most"),
+    ("calcium-reference-intake", "calcium-reference-intake-adolescent", "at most"),
+)
+
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -86,6 +97,7 @@ def check(base: KnowledgeBase) -> list[Problem]:
         if salt.confidence in ("SECONDARY", "DESIGN"):
             text = f"elemental share of {salt.title} ({salt.share}) is {salt.confidence}"
             problems.append(_sign_off(salt.place, text))
+    problems.extend(_out_of_order(base))
     for activity in base.activities.values():
         problems.extend(_check_clauses(base, activity.redundant))
         if not activity.code.code or not activity.code.display:
@@ -94,6 +106,16 @@ def check(base: KnowledgeBase) -> list[Problem]:
     problems.extend(_circles(base))
     problems.extend(check_languages(base))
     return sorted(set(problems))
+
+
+def _out_of_order(base: KnowledgeBase) -> Iterator[Problem]:
+    for lower, upper, relation in ASCENDING:
+        if lower not in base.thresholds or upper not in base.thresholds:
+            continue
+        small, large = base.threshold(lower), base.threshold(upper)
+        if small.value > large.value or (small.value == large.value and relation == "below"):
+            text = f"'{lower}' ({small.quoted}) must be {relation} '{upper}' ({large.quoted})"
+            yield _at(small.place, f"{text} in profile {base.profile}; correct the profile or the site file")
 
 
 def _at(place: Place, message: str) -> Problem:

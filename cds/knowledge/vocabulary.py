@@ -257,6 +257,7 @@ CANONICAL_UNITS: dict[tuple[str, str], str] = {
     ("lab", "vitamin-d2-25oh"): "nmol/L",
     ("lab", "creatinine"): "umol/L",
     ("lab", "ferritin"): "ug/L",
+    ("lab", "haemoglobin"): "g/L",
     ("vital", "body-mass-index"): "kg/m2",
     ("vital", "body-mass-index-before-pregnancy"): "kg/m2",
     ("vital", "calf-circumference"): "cm",

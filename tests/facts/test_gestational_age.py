@@ -56,7 +56,7 @@ def days(*resources: Json, **how: Any) -> Any:
 
 def test_no_dating_says_so() -> None:
     fact = age()
-    assert (fact.state, fact.reason) == ("unknown", "gestational age is not recorded")
+    assert (fact.state, fact.reason) == ("unknown", "not recorded")
 
 
 @given(st.integers(0, 301))
