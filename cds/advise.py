@@ -140,8 +140,10 @@ class Adviser:
             for hook in HOOKS
         ]
 
-    def advise(self, request: HookRequest, now: datetime) -> Advice:
+    def advise(self, request: HookRequest, now: datetime, *, public_url: str | None = None) -> Advice:
         """Cards for one request at ``now`` (time zone aware; its zone decides what day it is).
+
+        ``public_url`` is where clients reach this service; links to its questionnaires begin with it.
 
         Raises DataUnavailable, PatientMismatch, and EngineError when the engine or its cross-check fails.
         """
@@ -150,7 +152,7 @@ class Adviser:
         outcome = self.evaluate(census)
         recommendations = recommend(self.knowledge, census, outcome)
         encounter = request.context.encounter_id
-        cards = tuple(render(self.knowledge, census, r, encounter, now) for r in recommendations)
+        cards = tuple(render(self.knowledge, census, r, encounter, now, public_url=public_url) for r in recommendations)
         return Advice(cards, recommendations, census, outcome, census.notes(), self.knowledge.hash)
 
     def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:

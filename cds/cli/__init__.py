@@ -17,6 +17,7 @@ import typer
 import cds
 from cds.cli.check import check_rules
 from cds.cli.explain import explain_request
+from cds.cli.questionnaire import print_questionnaire
 from cds.cli.run import run_request
 from cds.cli.serve import serve_http
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
@@ -39,6 +40,7 @@ app.command("check")(check_rules)
 app.command("test")(run_rule_cases)
 app.command("run")(run_request)
 app.command("explain")(explain_request)
+app.command("questionnaire")(print_questionnaire)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +69,7 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
-    """Decision support about leg cramps, calcium and vitamin D in pregnancy; alone: five examples."""
+    """Decision support about leg cramps, calcium and vitamin D in pregnancy; alone: an example for each verb."""
     if version:
         print_lines([f"{NAME} {cds.__version__}"])
         raise typer.Exit
@@ -84,6 +86,7 @@ def examples() -> list[str]:
         ("test", "run the cases that stand beside the rules"),
         (f"run {request}", "the cards for one request, without a server"),
         (f"explain {request}", "why each rule fired or kept silent"),
+        ("questionnaire", "the diet and leg form as a FHIR Questionnaire"),
     )
     width = max(len(command) for command, _ in rows)
     return [f"{NAME} {command:{width}}  # {meaning}" for command, meaning in rows]

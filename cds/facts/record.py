@@ -28,6 +28,7 @@ PARTS: dict[str, str] = {
     "serviceRequests": "ServiceRequest",
     "allergies": "AllergyIntolerance",
     "procedures": "Procedure",
+    "questionnaireResponses": "QuestionnaireResponse",
 }
 """Prefetch key -> resource type."""
 
@@ -44,9 +45,11 @@ PART_TITLES = {
     "serviceRequests": "open orders and referrals",
     "allergies": "allergies",
     "procedures": "procedures and counselling",
+    "questionnaireResponses": "answered questionnaires",
 }
 
-# Which parts must be complete before a kind of fact may be called absent.
+# Which parts must be complete before a kind of fact may be called absent. Answered questionnaires are in none: what
+# they are read for is unknown anyway until somebody says it, and few clients hold any.
 COVERAGE: dict[str, tuple[str, ...]] = {
     "person": ("patient",),
     "gestation": ("pregnancy", "conditions"),

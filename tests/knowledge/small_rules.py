@@ -18,6 +18,7 @@ FACT_LIMITS = {
     "due-date-recent": "294 d",
     "dating-disagreement": "7 d",
     "early-ultrasound-limit": "97 d",
+    "diet-window": "56 d",
     "total-calcium-plausible-low": "1.00 mmol/L",
     "total-calcium-plausible-high": "5.00 mmol/L",
     "ionised-calcium-plausible-low": "0.50 mmol/L",
