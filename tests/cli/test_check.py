@@ -15,7 +15,7 @@ def test_rules_without_faults_end_in_a_count_of_everything(cli: Cli, rules: Rule
     assert (ended.code, ended.err) == (0, "")
     base = rules.load()
     assert ended.out == (
-        f"2 rules, 12 cases, 18 thresholds, {len(base.concepts)} value sets; profile seed, "
+        f"2 rules, 12 cases, {len(base.thresholds)} thresholds, {len(base.concepts)} value sets; profile seed, "
         f"knowledge {base.hash[:12]}; 2 open sign-offs (--sign-offs lists them)\n"
     )
 
