@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
@@ -20,6 +21,7 @@ from cds.facts.coding import by_code, own
 from cds.facts.dates import Moment, age_in_days, moment, order_of
 from cds.facts.record import Record, Resource
 from cds.knowledge.model import ItemMeaning, KnowledgeBase, MedicineItems, Questionnaire
+from cds.knowledge.questionnaires import FOLLOW_UPS
 
 _OBSERVED = {"completed": "final", "amended": "amended", "in-progress": "preliminary"}
 _VOID = frozenset({"stopped", "entered-in-error"})
@@ -31,6 +33,7 @@ _NOT_NOW = re.compile(
 _NEGATED = re.compile(r"\b(?:no|not|never|without|isn't|aren't|don't|doesn't|haven't|hasn't)\b", re.IGNORECASE)
 _PLAIN_WORDS = {"y": "yes", "n": "no"}
 _MOST_UNITS = Decimal(100)
+MOST_ANSWERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class _Item:
 def with_answers(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Record:
     """The record with what its answered questionnaires say, each piece named by response and item."""
     remarks: list[str] = []
-    responses = list(_responses(base, record, remarks, zone))
+    responses = _within_reason(_responses(base, record, remarks, zone), remarks, zone)
     made: dict[str, list[Resource]] = {}
     for response in responses:
         for row in _observations(base, record.patient_id, response):
@@ -105,6 +108,19 @@ def _responses(base: KnowledgeBase, record: Record, remarks: list[str], zone: tz
         yield _Response(resource, model, moment(model.authored, zone), base.questionnaires.get(url), _OBSERVED[status])
 
 
+def _within_reason(responses: Iterable[_Response], remarks: list[str], zone: tzinfo) -> list[_Response]:
+    """The newest responses up to as many answers as are ever real: reading more would only cost time."""
+    kept, room = [], MOST_ANSWERS
+    for response in sorted(responses, key=lambda r: (r.order(zone), r.resource.name), reverse=True):
+        count = sum(len(row.answers) for row in _walk(response.model.item, (), ()))
+        if count > room:
+            remarks.append(f"{response.resource.name}: was not read, the request holds too many answers")
+            continue
+        room -= count
+        kept.append(response)
+    return kept
+
+
 def _walk(items: Iterable[Any] | None, around: tuple[list[Any], ...], headings: tuple[str, ...]) -> Iterator[_Item]:
     """Every item, also those below items and below answers. A modifier extension makes an item unreadable."""
     rows = [row for row in items or () if not row.modifierExtension]
@@ -117,9 +133,12 @@ def _below(item: Any) -> list[Any]:
     return [*(item.item or ()), *(below for answer in item.answer or () for below in answer.item or ())]
 
 
-def _found(items: Iterable[Any], link: str) -> list[Any]:
-    """Answers to ``link`` in these items and below."""
-    return [answer for row in _walk(items, (), ()) if row.link == link for answer in row.answers]
+def _by_link(items: Iterable[Any]) -> dict[str, list[Any]]:
+    """linkId -> answers, in these items and below."""
+    found: dict[str, list[Any]] = {}
+    for row in _walk(items, (), ()):
+        found.setdefault(row.link, []).extend(row.answers)
+    return found
 
 
 def _name(response: _Response, link: str) -> str:
@@ -206,7 +225,8 @@ def _worded(answer: Any, *, codes: bool) -> dict[str, Any]:
 
 def _observations(base: KnowledgeBase, patient_id: str, response: _Response) -> Iterator[Resource]:
     everything = list(_walk(response.model.item, (), ()))
-    links = [row.link for row in everything]
+    rounds = Counter(row.link for row in everything)
+    indexed: dict[int, dict[str, list[Any]]] = {}
     for row in everything:
         meaning = response.known.items.get(row.link) if response.known else None
         for answer in row.answers:
@@ -215,7 +235,9 @@ def _observations(base: KnowledgeBase, patient_id: str, response: _Response) -> 
             elif meaning.role in ("exposure", "diet"):
                 elements = _plain(base, meaning, answer)
             elif meaning.role == "symptom":
-                elements = _symptom(base, response, row, answer, repeated=links.count(row.link) > 1)
+                elements = _symptom(
+                    base, response, row, answer, _follow_ups(row, indexed, everywhere=rounds[row.link] == 1)
+                )
             else:
                 continue
             if elements:
@@ -231,7 +253,9 @@ def _plain(base: KnowledgeBase, meaning: ItemMeaning, answer: Any) -> dict[str, 
     return {"code": code, **value} if value else {}
 
 
-def _symptom(base: KnowledgeBase, response: _Response, row: _Item, answer: Any, *, repeated: bool) -> dict[str, Any]:
+def _symptom(
+    base: KnowledgeBase, response: _Response, row: _Item, answer: Any, beside: list[dict[str, list[Any]]]
+) -> dict[str, Any]:
     """A symptom with what its follow-up questions say: side, whether it is severe, whether it persists."""
     known = response.known
     assert known is not None  # noqa: S101 - the caller asked
@@ -242,9 +266,9 @@ def _symptom(base: KnowledgeBase, response: _Response, row: _Item, answer: Any, 
     sides: set[str] = set()
     words = [base.concepts[meaning.target].title]
     for link, other in known.items.items():
-        if other.target != row.link or other.role not in ("side_of", "severe_of", "persistent_of"):
+        if other.target != row.link or other.role not in FOLLOW_UPS:
             continue
-        for said in _follow_ups(row, link, everywhere=not repeated):
+        for said in next((found[link] for found in beside if found.get(link)), ()):
             if other.role == "side_of":
                 sides |= _sides(base, other, said)
             elif _yes_or_no(other, said):
@@ -256,13 +280,16 @@ def _symptom(base: KnowledgeBase, response: _Response, row: _Item, answer: Any, 
     return elements
 
 
-def _follow_ups(row: _Item, link: str, *, everywhere: bool) -> list[Any]:
-    """Answers to a follow-up question: below the item, else beside it, else (when asked once) anywhere around."""
-    for items in (_below(row.item), *reversed(row.around if everywhere else row.around[-1:])):
-        found = _found(items, link)
-        if found:
-            return found
-    return []
+def _follow_ups(
+    row: _Item, indexed: dict[int, dict[str, list[Any]]], *, everywhere: bool
+) -> list[dict[str, list[Any]]]:
+    """Where the answer to a follow-up question may stand, nearest first: below the item, beside it, else (when the
+    question was asked once) anywhere around. ``indexed`` keeps what was looked through, by the list's identity."""
+    around = row.around[::-1] if everywhere else row.around[-1:]
+    for items in around:
+        if id(items) not in indexed:
+            indexed[id(items)] = _by_link(items)
+    return [_by_link(_below(row.item)), *(indexed[id(items)] for items in around)]
 
 
 def _sides(base: KnowledgeBase, meaning: ItemMeaning, answer: Any) -> set[str]:
@@ -349,7 +376,7 @@ def _medicines(
         if known is None or items is None or known.url in decided:
             continue
         rows = [r for r in _walk(response.model.item, (), ()) if r.link == items.group and _below(r.item)]
-        if not rows and not _found(response.model.item or (), items.asked):
+        if not rows and not _by_link(response.model.item or ()).get(items.asked):
             continue
         decided.add(known.url)
         age = age_in_days(response.when, today, base.day_limits)
@@ -368,13 +395,14 @@ def _medicines(
 
 def _medicine(base: KnowledgeBase, items: MedicineItems, below: list[Any]) -> dict[str, Any]:
     """Name and dosage. The name is that of the product together with its kind, where the product alone tells less."""
-    product = next((a.valueString for a in _found(below, items.product) if a.valueString), "")
-    kind = next((_code(a) for a in _found(below, items.kind) if _code(a)), "")
+    said = _by_link(below)
+    product = next((a.valueString for a in said.get(items.product, ()) if a.valueString), "")
+    kind = next((_code(a) for a in said.get(items.kind, ()) if _code(a)), "")
     names = [name.lower() for name in items.kinds.get(kind, ())]
     unsaid = [name for name in names if not _says(base, product, name)]
     text = f"{product} ({' + '.join(unsaid)})" if product and unsaid else product or " + ".join(names)
-    units = next((_number(a) for a in _found(below, items.units)), None)
-    times = next((_number(a) for a in _found(below, items.times)), None)
+    units = next((_number(a) for a in said.get(items.units, ())), None)
+    times = next((_number(a) for a in said.get(items.times, ())), None)
     dosage: dict[str, Any] = {}
     if units is not None:
         dosage["doseAndRate"] = [{"doseQuantity": {"value": units, "unit": "tablet"}}]

@@ -9,6 +9,7 @@ import pytest
 
 from cds.facts import Census, Fact
 from cds.facts.coding import OWN_SYSTEM
+from cds.facts.questionnaire import MOST_ANSWERS
 from tests.facts.charts import (
     ANNA,
     SNOMED,
@@ -378,6 +379,17 @@ def test_our_own_codes_mean_nothing_when_a_client_sends_them() -> None:
 def test_our_own_codes_never_leave_the_reader() -> None:
     census, _ = taken(response(*SWOLLEN))
     assert OWN_SYSTEM not in repr(census)
+
+
+def test_more_answers_than_are_ever_real_are_left_out_from_the_oldest_and_named() -> None:
+    filler = [item(f"x{n}", YES, text="Tea") for n in range(MOST_ANSWERS // 2)]
+    newest = response(item("leg-swelling", YES), *filler[1:], id="a", days=1)
+    second = response(item("leg-redness", YES), *filler[1:], id="b", days=2)
+    oldest = response(item("leg-warmth", YES), id="c", days=3)
+    census = facts_of(oldest, second, newest)
+    states = {name: census.facts[("symptom", name)].state for name in ("leg-swelling", "leg-redness", "leg-warmth")}
+    assert states == {"leg-swelling": "known", "leg-redness": "known", "leg-warmth": "unknown"}
+    assert "QuestionnaireResponse/c: was not read, the request holds too many answers" in census.remarks
 
 
 def _without(*parts: str) -> Census:
