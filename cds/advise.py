@@ -160,10 +160,13 @@ class Adviser:
             for hook in HOOKS
         ]
 
-    def advise(self, request: HookRequest, now: datetime, language: str = ENGLISH) -> Advice:
+    def advise(
+        self, request: HookRequest, now: datetime, language: str = ENGLISH, *, public_url: str | None = None
+    ) -> Advice:
         """Cards for one request at ``now`` (time zone aware; its zone decides what day it is).
 
-        ``language`` is one of ``languages``; a card that it cannot say in full is English.
+        ``language`` is one of ``languages``; a card that it cannot say in full is English. ``public_url`` is where
+        clients reach this service; links to its questionnaires begin with it.
         Raises DataUnavailable, PatientMismatch, and EngineError when the engine or its cross-check fails.
         """
         census, record = self._census(request, now)
@@ -178,11 +181,13 @@ class Adviser:
         for english, other in zip(recommendations, spoken, strict=True):
             if foreign is not None and all(part.rule.id in foreign.rules for part in other.parts):
                 try:
-                    cards.append(render(foreign.base, census, other, encounter, now, record, foreign))
+                    cards.append(
+                        render(foreign.base, census, other, encounter, now, record, foreign, public_url=public_url)
+                    )
                     continue
                 except Untranslated:
                     pass  # never half a card
-            cards.append(render(self.knowledge, census, english, encounter, now, record))
+            cards.append(render(self.knowledge, census, english, encounter, now, record, public_url=public_url))
         return Advice(tuple(cards), recommendations, census, outcome, census.notes(), self.knowledge.hash)
 
     def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:

@@ -41,11 +41,15 @@ def render(
     now: datetime,
     record: Record | None = None,
     speech: Speech = _ENGLISH,
+    *,
+    public_url: str | None = None,
 ) -> Card:
     """The card of one recommendation. Uuids are fresh; everything else is decided by the arguments.
 
     ``record`` holds the originals that a proposal to pause a medicine repeats; without it there is no such proposal.
     ``base`` and ``recommendation`` are in the language of ``speech``. Raises Untranslated when it lacks a text.
+    ``public_url`` is where this service is reached, for links to its questionnaires; without it they carry the
+    questionnaire's canonical URL.
     """
     rule = recommendation.rule
     words = {name: speech.quoted(base.thresholds[name]) for name in _quoted(base, recommendation)}
@@ -69,7 +73,7 @@ def render(
         override_reasons=tuple(
             Coding(system=OVERRIDE_SYSTEM, code=reason, display=base.override_reasons[reason]) for reason in reasons
         ),
-        links=tuple(_links(base, recommendation)),
+        links=(*_forms(base, recommendation, public_url), *_links(base, recommendation)),
         extension={PROOF: {"language": speech.tag, **_proof(base, census, recommendation, now)}},
     )
 
@@ -177,6 +181,15 @@ def _label(base: KnowledgeBase, row: Evidence, speech: Speech) -> str:
     # Our own texts have no organisation that a reader knows; others are named by organisation and year.
     name = speech.source(source) if source.read == "local" else f"{source.organisation}{year}"
     return f"{name}, {row.section}" if row.section else name
+
+
+def _forms(base: KnowledgeBase, recommendation: Recommendation, public_url: str | None) -> Iterator[Link]:
+    """Links to the questionnaires that the rules of the card name."""
+    ids = [id for part in recommendation.parts if part.rule.then for id in part.rule.then.questionnaires]
+    for form in (base.form(id) for id in dict.fromkeys(ids)):
+        if form is not None:
+            url = f"{public_url.rstrip('/')}/questionnaires/{form.id}" if public_url else form.url
+            yield Link(label=f"Questionnaire: {form.titles['en']}", url=url, type="absolute")
 
 
 def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link]:

@@ -18,6 +18,7 @@ import cds
 from cds.cli.check import check_rules
 from cds.cli.explain import explain_request
 from cds.cli.matrix import print_matrix
+from cds.cli.questionnaire import print_questionnaire
 from cds.cli.run import run_request
 from cds.cli.serve import serve_http
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
@@ -43,6 +44,7 @@ app.command("run")(run_request)
 app.command("explain")(explain_request)
 app.command("table")(print_tables)
 app.command("matrix")(print_matrix)
+app.command("questionnaire")(print_questionnaire)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +73,7 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
-    """Decision support about leg cramps, calcium and vitamin D in pregnancy; alone: five examples."""
+    """Decision support about leg cramps, calcium and vitamin D in pregnancy; alone: an example for each verb."""
     if version:
         print_lines([f"{NAME} {cds.__version__}"])
         raise typer.Exit
@@ -90,6 +92,7 @@ def examples() -> list[str]:
         (f"explain {request}", "why each rule fired or kept silent"),
         ("table --format print", "the rules as decision tables, to print and to sign"),
         ("matrix", "the founding text: which rule carries which statement, and the cases that show it"),
+        ("questionnaire", "the diet and leg form as a FHIR Questionnaire"),
     )
     width = max(len(command) for command, _ in rows)
     return [f"{NAME} {command:{width}}  # {meaning}" for command, meaning in rows]

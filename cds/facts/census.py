@@ -21,6 +21,7 @@ from cds.facts.medicines import medication_fact, order_fact
 from cds.facts.model import Census, Fact, absent, known
 from cds.facts.nutrition import diet_fact, exposure_fact
 from cds.facts.pregnancy import pregnancy_facts
+from cds.facts.questionnaire import with_answers
 from cds.facts.record import COVERAGE, PART_TITLES, Record, take_record
 from cds.facts.symptoms import symptom_fact
 from cds.knowledge.model import FactKey, KnowledgeBase
@@ -66,7 +67,7 @@ def take_census(
     zone = now.tzinfo
     if zone is None:
         raise ValueError("now must carry a time zone")
-    record = take_record(patient_id, prefetch, drafts, selections)
+    record = with_answers(base, take_record(patient_id, prefetch, drafts, selections), now.date(), zone)
     given = pregnancy_facts(base, record, now.date(), zone)
     wanted = base.facts_for(hook)
     if _BEFORE in wanted:

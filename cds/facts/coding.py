@@ -11,6 +11,7 @@ A finding is named by a whole phrase ("pedal oedema") or by a sign and a place i
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,8 @@ _SYSTEM_ALIASES = {
     "urn:oid:2.16.840.1.113883.6.73": "http://www.whocc.no/atc",
 }
 _LONGEST_TEXT = 2000
+OWN_SYSTEM = uuid.uuid4().urn
+"""Codes of this system are our concepts themselves. Each process draws its own, so that no client can name it."""
 
 _CLAUSE = re.compile(r"[.;,\n]|\bbut\b|\bhowever\b|\balthough\b")
 # "Not improving" and "no relief" say that the finding is there.
@@ -104,7 +107,18 @@ def texts(concept: Any) -> tuple[str, ...]:
 
 def by_code(base: KnowledgeBase, concept: Any) -> tuple[Match, ...]:
     """Every concept that one of the codings belongs to."""
-    return tuple(Match(id, row) for system, code, _ in codings(concept) for id, row in base.concepts_of(system, code))
+    return tuple(Match(id, row) for system, code, _ in codings(concept) for id, row in _owners(base, system, code))
+
+
+def own(*concepts: str) -> list[dict[str, str]]:
+    """Codings that mean exactly these concepts, for resources that a reader makes itself."""
+    return [{"system": OWN_SYSTEM, "code": concept} for concept in concepts]
+
+
+def _owners(base: KnowledgeBase, system: str, code: str) -> tuple[tuple[str, Code], ...]:
+    if system == OWN_SYSTEM:
+        return ((code, Code(system, code, base.concepts[code].title)),) if code in base.concepts else ()
+    return base.concepts_of(system, code)
 
 
 def by_text(concepts: Iterable[Concept], spoken: Iterable[str]) -> tuple[Match, ...]:

@@ -38,6 +38,8 @@ _PANELS = {
     "systolic-blood-pressure": ("blood-pressure-panel",),
     "diastolic-blood-pressure": ("blood-pressure-panel",),
 }
+# What a woman or her clinician may have answered in a questionnaire.
+_ANSWERED = frozenset({"diet", "intake", "exposure", "symptom", "medication"})
 _ACTIVE_ONLY = ("medicationRequests", "medicationStatements", "serviceRequests")
 
 
@@ -46,6 +48,7 @@ def prefetch_templates(base: KnowledgeBase, hook: str) -> dict[str, str]:
     facts = base.facts_for(hook)
     parts = {part for kind, _ in facts for part in COVERAGE[kind]} | {"patient"}
     parts |= {concept for kind, concept in facts if kind == "data"}
+    parts |= {"questionnaireResponses"} if any(kind in _ANSWERED for kind, _ in facts) else set()
     return {part: _template(base, facts, part) for part in PARTS if part in parts}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 RESOURCES = (
     "Patient", "Observation", "Condition", "MedicationRequest", "MedicationStatement", "ServiceRequest",
-    "AllergyIntolerance", "Procedure", "DiagnosticReport",
+    "AllergyIntolerance", "Procedure", "DiagnosticReport", "QuestionnaireResponse",
 )  # fmt: skip
 
 # Required by R4, read by no rule: a stand-in lets the rest of the resource validate. Never Observation.status or a
@@ -39,7 +40,7 @@ _DECISIVE_STEMS = ("value", "abatement", "deceased", "conclusion")
 _DOSAGES = ("dosageInstruction", "dosage")
 _MAX_ROUNDS = 20
 _DATE_PART = re.compile(r"\d{4}-\d{2}-\d{2}(?=[T ])")
-_DATE_NAME = re.compile(r"(DateTime|Date|Instant)$|^(issued|authoredOn|start|end)$")
+_DATE_NAME = re.compile(r"(DateTime|Date|Instant)$|^(issued|authored|authoredOn|start|end)$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 MOST_NODES = 10_000
 DEEPEST = 60
@@ -116,12 +117,18 @@ class _Mender:
     def _refuse_text_numbers(self) -> None:
         """Drop quantities whose value is text: fhir.resources reads "24" as the number 24; nothing is guessed here."""
         components = self.working.get("component")
-        for holder in (self.working, *(components if isinstance(components, list) else ())):
+        answers = list(_answers(self.working))
+        for holder in (self.working, *(components if isinstance(components, list) else ()), *answers):
             quantity = holder.get("valueQuantity") if isinstance(holder, dict) else None
             if isinstance(quantity, dict) and isinstance(quantity.get("value"), str):
                 # The empty quantity keeps its place: a value was given, only not one that can be used.
                 holder["valueQuantity"] = {}
                 self._note(["valueQuantity", "value"], "is text, not a number, and was dropped")
+        for answer in answers:
+            for name in ("valueDecimal", "valueInteger"):
+                if isinstance(answer.get(name), str):
+                    del answer[name]
+                    self._note(["answer", name], "is text, not a number, and was dropped")
 
     def _tidy(self, node: Any, where: list[Any]) -> None:
         """Drop holes in lists of elements, and make dates given as numbers invalid: pydantic reads 20261119 as 1970."""
@@ -205,6 +212,17 @@ class _Mender:
 
     def _note(self, where: list[Any], what: str) -> None:
         self._notes[f"{self.name}: '{_path_text(where)}' {what}"] = None
+
+
+def _answers(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every answer of a raw QuestionnaireResponse, those below items and answers included."""
+    for name in ("item", "answer"):
+        rows = node.get(name)
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict):
+                if name == "answer":
+                    yield row
+                yield from _answers(row)
 
 
 def _path_text(steps: list[Any]) -> str:

@@ -29,6 +29,7 @@ PARTS: dict[str, str] = {
     "diagnosticReports": "DiagnosticReport",
     "allergies": "AllergyIntolerance",
     "procedures": "Procedure",
+    "questionnaireResponses": "QuestionnaireResponse",
 }
 """Prefetch key -> resource type."""
 
@@ -46,9 +47,11 @@ PART_TITLES = {
     "diagnosticReports": "reports of leg ultrasound",
     "allergies": "allergies",
     "procedures": "procedures and counselling",
+    "questionnaireResponses": "answered questionnaires",
 }
 
-# Which parts must be complete before a kind of fact may be called absent.
+# Which parts must be complete before a kind of fact may be called absent. Answered questionnaires are in none: what
+# they are read for is unknown anyway until somebody says it, and few clients hold any.
 COVERAGE: dict[str, tuple[str, ...]] = {
     "person": ("patient",),
     "gestation": ("pregnancy", "conditions"),

@@ -269,7 +269,7 @@ def _meanings(
     asked = by_code(base, holder.code)
     own = [m for m in asked if m.concept == target.id]
     if own:
-        yield own[0], _answer(base, target, holder, own[0].code)
+        yield own[0], answer_to(base, target, holder, own[0].code)
         return
     question = texts(holder.code)
     if any(_HISTORY.search(text.lower()) for text in question):
@@ -288,7 +288,7 @@ def _by_words(
     """The same from words, where no code is known. ``here``: the body site is the place of the target."""
     in_question = _stated(target, question, here)
     if in_question is not None:
-        yield in_question, _answer(base, target, holder, None)
+        yield in_question, answer_to(base, target, holder, None)
         return
     free = (*texts(holder.valueCodeableConcept), *([holder.valueString] if holder.valueString else []))
     here = here or _examines(base, target, question)
@@ -299,7 +299,7 @@ def _by_words(
         yield Match(target.id, None, next(iter((*free, *question)))), False
 
 
-def _answer(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None) -> bool | None:
+def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None) -> bool | None:
     """What the value says: true, false, or None when there is no answer that can be understood."""
     if holder.dataAbsentReason is not None:
         return None

@@ -161,6 +161,10 @@ def _check_advice(base: KnowledgeBase, rule: Rule, others: set[str]) -> Iterator
             yield _at(
                 rule.place, f"override_reasons: no reason '{reason}'{did_you_mean(reason, list(base.override_reasons))}"
             )
+    shipped = [questionnaire.id for questionnaire in base.questionnaires.values() if questionnaire.form]
+    for name in then.questionnaires:
+        if name not in shipped:
+            yield _at(rule.place, f"links: no questionnaire '{name}'{did_you_mean(name, shipped)}")
     targets = [*then.merge_into, *(then.modifies.rules if then.modifies else ())]
     for name in targets:
         if name not in others or name == rule.id:

@@ -31,6 +31,7 @@ from cds.knowledge.model import (
     EvidenceSource,
     KnowledgeBase,
     Modification,
+    Questionnaire,
     Rule,
     SaltShare,
     Statement,
@@ -39,6 +40,7 @@ from cds.knowledge.model import (
     Topic,
     Variant,
 )
+from cds.knowledge.questionnaires import shipped_questionnaires, site_questionnaire
 from cds.knowledge.source import Item, Place, Reader
 from cds.knowledge.vocabulary import (
     AGREEMENTS,
@@ -58,7 +60,7 @@ RULE_KEYS = (
     "when", "unless", "suppresses", "concludes", "then",
 )  # fmt: skip
 _REQUIRED = tuple(k for k in RULE_KEYS[: RULE_KEYS.index("unless")] if k != "seed")
-_SHARED_FOLDERS = ("valuesets", "sites", "profiles", "languages")
+_SHARED_FOLDERS = ("valuesets", "sites", "profiles", "languages", "questionnaires")
 _ZERO = Decimal(0)
 _NO_DAY = date(1970, 1, 1)
 _FINDING_IS = Word("present", "==", "flag", needs_presence=False)
@@ -108,11 +110,13 @@ class _Loader:
         self.profile = profile
         self.systems: dict[str, str] = {}
         self.site_thresholds: dict[str, Item] = {}
+        self.site_questionnaires: list[Item] = []
 
     def load(self) -> KnowledgeBase:
         self.systems = {name: item.text() for name, item in self._file("valuesets/systems.yaml").items()}
         concepts, salts = self._value_sets()
         site, concepts = self._site(concepts)
+        questionnaires = self._questionnaires(concepts)
         topics = self._topics()
         sources = {name: self._source(name, item) for name, item in self._file("sources.yaml").items()}
         reasons = {name: item.text() for name, item in self._file("override-reasons.yaml").items()}
@@ -142,6 +146,7 @@ class _Loader:
             override_reasons=reasons,
             topics=topics,
             statements={name: self._statement(name, item) for name, item in self._file("seed.yaml").items()},
+            questionnaires=questionnaires,
             profile=self.profile,
             site=site,
             hash=self._hash(),
@@ -156,9 +161,10 @@ class _Loader:
     def _hash(self) -> str:
         """SHA-256 over names and bytes of every file that can change advice, site file and profile name included."""
         digest = hashlib.sha256()
+        written = [*self.root.rglob("*.yaml"), *self.root.glob("questionnaires/*.json")]
         # The founding text explains the rules and reaches no card, as little as their cases do.
         apart = ("sites", "seed.yaml")
-        paths = [p for p in sorted(self.root.rglob("*.yaml")) if p.relative_to(self.root).parts[0] not in apart]
+        paths = [p for p in sorted(written) if p.relative_to(self.root).parts[0] not in apart]
         for path in [p for p in paths if not p.name.endswith(".cases.yaml")] + [self.site_file]:
             name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else "site"
             content = path.read_bytes() if path.is_file() else b""
@@ -336,7 +342,8 @@ class _Loader:
     def _site(self, concepts: dict[str, Concept]) -> tuple[str, dict[str, Concept]]:
         """Add the site's own codes to the concepts; the file is the only place for codes that are not verified."""
         item = self.reader.file(self.site_file, self.root)
-        entry = item.mapping(("title", "codes", "thresholds"), ("title",))
+        entry = item.mapping(("title", "codes", "thresholds", "questionnaires"), ("title",))
+        self.site_questionnaires = entry["questionnaires"].list() if "questionnaires" in entry else []
         self.site_thresholds = dict(entry["thresholds"].items()) if "thresholds" in entry else {}
         added: dict[str, list[Code]] = {}
         for row in entry["codes"].list() if "codes" in entry else []:
@@ -352,6 +359,17 @@ class _Loader:
             for name, concept in concepts.items()
         }
         return (entry["title"].text() if "title" in entry else "site"), merged
+
+    def _questionnaires(self, concepts: dict[str, Concept]) -> dict[str, Questionnaire]:
+        """Every questionnaire by its URL: those that are shipped, then the site's own."""
+        found: dict[str, Questionnaire] = {}
+        rows = [*shipped_questionnaires(self.reader, self.root, concepts)]
+        rows += [site_questionnaire(item, concepts) for item in self.site_questionnaires]
+        for row in rows:
+            if row.url in found:
+                self.reader.report(row.place, f"'{row.url}' stands also in {found[row.url].place}; keep one")
+            found[row.url] = row
+        return found
 
     # -- rules ----------------------------------------------------------------------------------------------------
 
@@ -434,7 +452,10 @@ class _Loader:
         return Condition(kind, concept, tuple(assertions), or_unknown, bind, item.place)
 
     def _advice(self, item: Item) -> Advice:
-        keys = ("indicator", "summary", "detail", "suggest", "variants", "override_reasons", "merge_into", "modifies")
+        keys = (
+            "indicator", "summary", "detail", "suggest", "variants", "links", "override_reasons", "merge_into",
+            "modifies",
+        )  # fmt: skip
         entry = item.mapping(keys)
         card = None
         if "summary" in entry or "modifies" not in entry:
@@ -451,6 +472,7 @@ class _Loader:
             override_reasons=entry["override_reasons"].texts() if "override_reasons" in entry else (),
             merge_into=entry["merge_into"].texts() if "merge_into" in entry else (),
             modifies=self._modification(entry["modifies"]) if "modifies" in entry else None,
+            questionnaires=self._links(entry["links"]) if "links" in entry else (),
         )
 
     def _suggestions(self, item: Item | None) -> tuple[SuggestionRule, ...]:
@@ -471,6 +493,11 @@ class _Loader:
                     " stops the active medicine bound to a name"
                 )
         return tuple(rows)
+
+    def _links(self, item: Item) -> tuple[str, ...]:
+        """The questionnaires that a card links to; the form's own title is the label."""
+        rows = [row.mapping(("questionnaire",), ("questionnaire",)) for row in item.list()]
+        return tuple(row["questionnaire"].text() for row in rows if "questionnaire" in row)
 
     def _variant(self, item: Item) -> Variant:
         keys = ("name", "when", "indicator", "summary", "detail", "suggest")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cds.knowledge.source import Place
 from cds.knowledge.vocabulary import DERIVED, DERIVED_TITLES, KINDS, Word
@@ -228,13 +228,15 @@ class Modification:
 
 @dataclass(frozen=True)
 class Advice:
-    """The `then` of a rule: a card with its variants, or a modification of other cards, or both."""
+    """The `then` of a rule: a card with its variants, or a modification of other cards, or both. The card links to
+    the forms of ``questionnaires``."""
 
     card: CardText | None
     variants: tuple[Variant, ...]
     override_reasons: tuple[str, ...]
     merge_into: tuple[str, ...]
     modifies: Modification | None
+    questionnaires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,56 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class ItemMeaning:
+    """What an answer to one item of a questionnaire means.
+
+    ``role`` is the kind of fact (symptom, exposure, diet, condition, allergy) with ``target`` its concept, or a
+    follow-up (side_of, severe_of, persistent_of) with ``target`` the linkId of the symptom. ``answers`` maps codes of
+    answers to yes, no, unknown, a level or a side; ``unit`` is that of a plain number.
+    """
+
+    role: str
+    target: str
+    answers: Mapping[str, str] = field(default_factory=dict)
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class MedicineItems:
+    """The linkIds that ask for medicines: whether there are any, a group for each with kind, product, units at a time
+    and times a day. ``kinds`` maps the code of a kind to the names that stand for it; empty where nothing does."""
+
+    asked: str
+    group: str
+    kind: str
+    product: str
+    units: str
+    times: str
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        return (self.asked, self.group, self.kind, self.product, self.units, self.times)
+
+
+@dataclass(frozen=True)
+class Questionnaire:
+    """A questionnaire whose answers are read by linkId. ``form`` is the FHIR resource (empty for a site's own),
+    ``titles`` its title by language; items of ``as_text`` are read by their wording, those of ``not_read`` not at all.
+    """
+
+    id: str
+    url: str
+    titles: Mapping[str, str]
+    items: Mapping[str, ItemMeaning]
+    medicines: MedicineItems | None
+    as_text: frozenset[str]
+    not_read: frozenset[str]
+    form: Mapping[str, Any]
+    place: Place
+
+
+@dataclass(frozen=True)
 class Topic:
     """A folder of rules. ``level`` orders cards of the same indicator: 1 is the most dangerous."""
 
@@ -328,6 +380,7 @@ class KnowledgeBase:
     override_reasons: Mapping[str, str]
     topics: Mapping[str, Topic]
     statements: Mapping[str, Statement]
+    questionnaires: Mapping[str, Questionnaire]
     profile: str
     site: str
     hash: str
@@ -342,6 +395,10 @@ class KnowledgeBase:
 
     def rule(self, id: str) -> Rule:
         return self._rules_by_id[id]
+
+    def form(self, id: str) -> Questionnaire | None:
+        """The questionnaire that is shipped under this id; ``questionnaires`` finds all by URL."""
+        return next((q for q in self.questionnaires.values() if q.form and q.id == id), None)
 
     @cached_property
     def _rules_by_id(self) -> dict[str, Rule]:

@@ -42,7 +42,7 @@ from cds.knowledge import KnowledgeBase, load_knowledge
 from cds.service.json_input import InvalidJson, dump_json, parse_json
 from cds.service.language import negotiate
 from cds.service.log import fault, make_logger
-from cds.service.settings import Settings, known_language
+from cds.service.settings import BASE_URL, Settings, known_language
 
 # Named one by one because `*` does not cover Authorization (Fetch standard, CORS-unsafe request-header
 # names).
@@ -88,6 +88,7 @@ def create_app(settings: Settings) -> Starlette:
         Route("/cds-services", _guarded(_discovery), methods=["GET"]),
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         Route("/cds-services/", _guarded(_discovery), methods=["GET"]),
+        Route("/questionnaires/{questionnaire_id}", _guarded(_questionnaire), methods=["GET"]),
         Route("/cds-services/{service_id}", _guarded(_call), methods=["POST"]),
     ]
     app = Starlette(
@@ -152,6 +153,21 @@ async def _discovery(request: Request) -> Response:
     )
 
 
+async def _questionnaire(request: Request) -> Response:
+    """`GET /questionnaires/{id}`: a form whose answers the services read, as FHIR."""
+    form = request.app.state.knowledge.form(request.path_params["questionnaire_id"])
+    if form is None:
+        raise _Refusal(404, "not-found", "There is no such questionnaire; cards link to those that exist.")
+    return Response(dump_json(form.form), media_type="application/fhir+json")
+
+
+def _own_url(request: Request) -> str | None:
+    """Where the client reaches this service: as set, else as the request came; None when that is no plain address."""
+    settings: Settings = request.app.state.settings
+    url = settings.public_url or str(request.base_url)
+    return url if BASE_URL.fullmatch(url) else None
+
+
 async def _call(request: Request) -> Response:
     """`POST /cds-services/{id}`: the answer of one service to one hook."""
     state = request.app.state
@@ -166,7 +182,7 @@ async def _call(request: Request) -> Response:
     # Inline, not in a thread: it is a few milliseconds of CPU work that holds the GIL and one engine lock
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
     language = _language(request)
-    advice = adviser.advise(hook_request, state.settings.now(), language)
+    advice = adviser.advise(hook_request, state.settings.now(), language, public_url=_own_url(request))
     topics = [card.source.topic.code for card in advice.cards if card.source.topic is not None]
     _note(request, cards=len(advice.cards), rules=topics)
     return _json(to_json(advice.response()), headers=_language_headers(advice.languages or [language]))

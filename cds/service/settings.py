@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
@@ -28,6 +29,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from cds.service.language import look_up
 
 ENV_PREFIX: Final = "PRENATAL_CDS_"
+BASE_URL: Final = re.compile(
+    r"https?://[A-Za-z0-9\-._]+(:\d+)?(/[A-Za-z0-9\-._~/]*)?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?/?"
+)
+"""A base URL that may stand in a link of a card: scheme, host, port and path."""
 
 
 class SettingsError(ValueError):
@@ -46,6 +51,11 @@ class Settings(BaseSettings):
         ("*",),
         description="Origins of browser clients, separated by commas; * for all, empty for none. "
         "No cookie is ever used, so * lets no page act in a user's name.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Where clients reach this service, such as https://cds.example.org; links to its questionnaires "
+        "begin with it. Unset: the address that the request was sent to.",
     )
     max_body_bytes: int = Field(2_000_000, ge=1_000, description="Largest body in bytes; more is 413.")
     body_timeout_seconds: float = Field(
@@ -85,6 +95,13 @@ class Settings(BaseSettings):
             if origin != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
                 raise ValueError("an origin is * or scheme://host[:port] without a path")
         return origins
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_a_base(cls, url: str | None) -> str | None:
+        if url is not None and not BASE_URL.fullmatch(url):
+            raise ValueError("an address such as https://cds.example.org, without query and fragment")
+        return url
 
     @field_validator("time_zone")
     @classmethod

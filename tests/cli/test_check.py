@@ -16,7 +16,7 @@ def test_rules_without_faults_end_in_a_count_of_everything(cli: Cli, rules: Rule
     base = rules.load()
     salts = len([salt for salt in base.salts if salt.confidence != "VERIFIED"])
     assert ended.out == (
-        f"2 rules, 12 cases, 18 thresholds, {len(base.concepts)} value sets; profile seed, "
+        f"2 rules, 12 cases, {len(base.thresholds)} thresholds, {len(base.concepts)} value sets; profile seed, "
         f"knowledge {base.hash[:12]}; {2 + salts} open sign-offs (1 rule, 1 number, {salts} salts; "
         "--sign-offs lists them)\n"
     )

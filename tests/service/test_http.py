@@ -404,3 +404,62 @@ def test_a_retry_with_the_same_hook_instance_gives_the_same_advice(
     first = advice()
     assert first
     assert advice() == first
+
+
+# -- questionnaires ---------------------------------------------------------------------------------------------------
+
+FORM = "/questionnaires/nutrition-and-leg-check"
+
+
+def test_the_questionnaire_is_served_as_fhir_to_any_browser(client: httpx.Client) -> None:
+    answer = client.get(FORM, headers=BROWSER)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/fhir+json"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    form = answer.json()
+    assert (form["resourceType"], form["id"]) == ("Questionnaire", "nutrition-and-leg-check")
+    assert form["url"].endswith("/Questionnaire/nutrition-and-leg-check")
+
+
+@pytest.mark.parametrize("name", ["other", "nutrition-and-leg-check.yaml", "..%2Fsources"])
+def test_only_questionnaires_are_served(client: httpx.Client, name: str) -> None:
+    assert client.get(f"/questionnaires/{name}").status_code == 404
+
+
+def _form_link(client: httpx.Client, chart: dict[str, Any], **headers: str) -> str:
+    chart = json.loads(json.dumps(chart))
+    due = {
+        "resourceType": "Observation", "id": "due", "status": "final", "effectiveDateTime": "2026-08-03",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "11779-6"}]}, "valueDateTime": "2027-02-10",
+        "subject": {"reference": "Patient/mother-1"},
+    }  # fmt: skip
+    chart["prefetch"]["pregnancy"] = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": due}]}
+    answer = client.post(VIEW, json=chart, headers=headers)
+    assert answer.status_code == 200, answer.text
+    (card,) = [c for c in answer.json()["cards"] if c["source"]["topic"]["code"] == "nutrition-assessment-missing"]
+    return str(card["links"][0]["url"])
+
+
+def test_a_card_links_to_the_form_at_the_address_that_was_called(
+    client: httpx.Client, server: str, cramps_chart: dict[str, Any]
+) -> None:
+    url = _form_link(client, cramps_chart)
+    assert url == f"{server}{FORM}"
+    assert client.get(url).status_code == 200
+
+
+def test_an_address_that_is_none_does_not_get_into_a_card(
+    client: httpx.Client, server: str, cramps_chart: dict[str, Any]
+) -> None:
+    canonical = "https://prenatal-cds.example/Questionnaire/nutrition-and-leg-check"
+    for host in ('x"><b>', "a b", "ehr.example)[x](y"):
+        assert _form_link(client, cramps_chart, Host=host) in (canonical, f"{server}{FORM}")
+
+
+def test_the_public_address_of_the_settings_decides(serving: Serving, cramps_chart: dict[str, Any]) -> None:
+    settings = {"fixed_now": "2026-11-22T12:00:00Z", "log_level": "warning", "public_url": "https://cds.example.org/a"}
+    with (
+        serving(create_app(load_settings(settings))) as base,
+        httpx.Client(base_url=base, timeout=20, trust_env=False) as http,
+    ):
+        assert _form_link(http, cramps_chart) == f"https://cds.example.org/a{FORM}"

@@ -48,6 +48,9 @@ def test_the_environment_sets_and_an_argument_wins(monkeypatch: pytest.MonkeyPat
         ("WORKERS", "0"),
         ("CORS_ORIGINS", "ehr.example"),
         ("CORS_ORIGINS", "https://ehr.example/path"),
+        ("PUBLIC_URL", "cds.example.org"),
+        ("PUBLIC_URL", "ftp://cds.example.org"),
+        ("PUBLIC_URL", "https://cds.example.org/?a=b"),
         ("MAX_BODY_BYTES", "-1"),
         ("BODY_TIMEOUT_SECONDS", "0"),
         ("RULES_DIR", "/no/such/folder"),
@@ -120,6 +123,7 @@ def test_a_running_clock_tells_the_present_in_the_zone_of_the_site() -> None:
     "given",
     [
         {},
+        {"public_url": "https://cds.example.org:8443/prenatal/"},
         {"port": 8123, "workers": 3, "cors_origins": (), "cross_check": False, "profile": "china"},
         {"cors_origins": ("https://a.example", "*"), "fixed_now": "2026-11-22T09:00:00+08:00"},
         {"time_zone": "Asia/Shanghai", "fixed_now": "2026-11-22T09:00:00", "body_timeout_seconds": 1.5},
