@@ -30,8 +30,7 @@ from cds.engine.expression import (
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
 
-_TEXT = {"side", "level", "pregnancy_range"}
-_NUMBERS = {"value", "age", "dose", "single_dose"}
+_KINDS = {"threshold": Kind.NUMBER, "word": Kind.TEXT, "flag": Kind.BOOLEAN}
 
 
 def lower(base: KnowledgeBase, hook: str) -> Program:
@@ -124,11 +123,5 @@ def _variables(base: KnowledgeBase, rules: tuple[Rule, ...]) -> dict[str, Kind]:
             if condition.is_fact:
                 found[variable(condition.key, "present")] = Kind.BOOLEAN
                 for assertion in condition.assertions:
-                    found[variable(condition.key, assertion.word.attribute)] = _kind(assertion.word.attribute)
+                    found[variable(condition.key, assertion.word.attribute)] = _KINDS[assertion.word.argument]
     return found
-
-
-def _kind(attribute: str) -> Kind:
-    if attribute in _NUMBERS:
-        return Kind.NUMBER
-    return Kind.TEXT if attribute in _TEXT else Kind.BOOLEAN

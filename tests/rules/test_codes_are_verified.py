@@ -56,6 +56,20 @@ SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
     ("conditions", frozenset({"chronic-hypertension", "pre-eclampsia"})): {("icd10cm", "O11.9")},
     # One product holds both.
     ("medications", frozenset({"calcium-supplement", "vitamin-d"})): {("atc", "A12AX")},
+    # The stages of a disease belong to the disease.
+    ("conditions", frozenset({"kidney-disease", "severe-kidney-disease"})): {
+        ("icd10cm", "N18.4"),
+        ("icd10cm", "N18.5"),
+    },
+    # Single integrase inhibitors belong to their class; one tablet holds dolutegravir and rilpivirine.
+    ("interactions", frozenset({"integrase-inhibitor", "dolutegravir"})): {
+        *(("atc", code) for code in ("J05AJ03", "J05AR25")),
+        *(("rxnorm", code) for code in ("1433879", "1796079", "1796083", "1546894", "2122526")),
+    },
+    ("interactions", frozenset({"integrase-inhibitor", "dolutegravir", "rilpivirine"})): {("rxnorm", "1989506")},
+    ("interactions", frozenset({"integrase-inhibitor", "elvitegravir"})): {
+        ("rxnorm", code) for code in ("1306298", "1551989", "1552035", "1721619")
+    },
 }
 
 
