@@ -164,7 +164,7 @@ def test_a_look_alike_shares_no_code_with_a_used_concept(family: str) -> None:
 
 @pytest.mark.parametrize("concept", [name for name, entry in CONCEPTS.items() if "text" in entry])
 def test_phrases_are_lower_case_and_named_once(concept: str) -> None:
-    for key in ("text", "except", "ingredient"):
+    for key in ("text", "except", "ingredient", "not_as"):
         phrases = CONCEPTS[concept].get(key, [])
         assert all(isinstance(p, str) and p == p.lower().strip() and p for p in phrases)
         assert len(phrases) == len(set(phrases))
