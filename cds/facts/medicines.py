@@ -176,7 +176,7 @@ def _raw_quantity(quantity: Any) -> tuple[Decimal | None, str | None]:
 
 def means(product: Product, concept: Concept) -> bool:
     """Whether the product belongs to the concept: by code, by name, or by the first word of an ingredient."""
-    if any(names(text, concept.not_as) for text in _spoken(product)):
+    if concept.not_as and any(names(text, concept.not_as) for text in _spoken(product)):
         return False
     return (
         concept.id in product.concept_ids
