@@ -30,11 +30,9 @@ from cds.engine.expression import (
 )
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
-from cds.knowledge.vocabulary import BOUNDED, KINDS
+from cds.knowledge.vocabulary import BOUNDED
 
-_WORDS = [word for kind in KINDS.values() for word in kind.words.values()]
-_TEXT = {word.attribute for word in _WORDS if word.argument == "word"}
-_NUMBERS = {word.attribute for word in _WORDS if word.argument == "threshold"}
+_KINDS = {"threshold": Kind.NUMBER, "word": Kind.TEXT, "flag": Kind.BOOLEAN}
 
 
 def lower(base: KnowledgeBase, hook: str) -> Program:
@@ -150,11 +148,5 @@ def _variables(base: KnowledgeBase, rules: tuple[Rule, ...]) -> dict[str, Kind]:
                     if _may_be_bound(condition, assertion):
                         found.update({f"{name}_low": Kind.NUMBER, f"{name}_high": Kind.NUMBER})
                     else:
-                        found[name] = _kind(assertion.word.attribute)
+                        found[name] = _KINDS[assertion.word.argument]
     return found
-
-
-def _kind(attribute: str) -> Kind:
-    if attribute in _NUMBERS:
-        return Kind.NUMBER
-    return Kind.TEXT if attribute in _TEXT else Kind.BOOLEAN

@@ -16,7 +16,7 @@ from datetime import date, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from cds.facts.coding import by_code, by_text, codings, says, texts
+from cds.facts.coding import by_code, by_text, codings, names, says, texts
 from cds.facts.dates import moment
 from cds.facts.dose import Component, Ingredient, components, daily_amount, elemental, highest_single, is_as_needed
 from cds.facts.model import Fact, absent, known, unknown
@@ -238,11 +238,21 @@ def means(product: Product, concept: Concept) -> bool:
 
 
 def _means(product: Product, concept: Concept) -> bool:
+    if concept.not_as and any(names(text, concept.not_as) for text in _spoken(product)):
+        return False
     return (
         concept.id in product.concept_ids
         or bool(by_text([concept], product.names))
         or any(_component_means(part.name, concept) for part in product.components)
     )
+
+
+def _spoken(product: Product) -> Iterator[str]:
+    """Every text that says what the product is and how it is taken."""
+    yield from product.names
+    yield from (part.name for part in product.components)
+    for row in product.dosage:
+        yield from texts(getattr(row, "route", None))
 
 
 def _component_means(name: str, concept: Concept) -> bool:
@@ -362,7 +372,12 @@ def order_fact(base: KnowledgeBase, record: Record, key: FactKey) -> Fact:
 
 
 def _holds_unsaid(base: KnowledgeBase, product: Product, concept: Concept) -> bool:
-    """A prenatal product that does not say how much it holds is routine supply, not a therapeutic order."""
+    """A prenatal product that does not say how much it holds is routine supply, not a therapeutic order.
+
+    That is about doses: such a product is still a prenatal multivitamin, or iron, to what interacts with it.
+    """
+    if concept.id not in _WANTED:
+        return False
     return _is_routine(base, product) and all(part.amount is None for part in _parts(product, concept))
 
 

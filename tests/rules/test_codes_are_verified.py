@@ -64,6 +64,20 @@ SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
     ("conditions", frozenset({"chronic-hypertension", "pre-eclampsia"})): {("icd10cm", "O11.9")},
     # One product holds both.
     ("medications", frozenset({"calcium-supplement", "vitamin-d"})): {("atc", "A12AX")},
+    # The stages of a disease belong to the disease.
+    ("conditions", frozenset({"kidney-disease", "severe-kidney-disease"})): {
+        ("icd10cm", "N18.4"),
+        ("icd10cm", "N18.5"),
+    },
+    # Single integrase inhibitors belong to their class; one tablet holds dolutegravir and rilpivirine.
+    ("interactions", frozenset({"integrase-inhibitor", "dolutegravir"})): {
+        *(("atc", code) for code in ("J05AJ03", "J05AR25")),
+        *(("rxnorm", code) for code in ("1433879", "1796079", "1796083", "1546894", "2122526")),
+    },
+    ("interactions", frozenset({"integrase-inhibitor", "dolutegravir", "rilpivirine"})): {("rxnorm", "1989506")},
+    ("interactions", frozenset({"integrase-inhibitor", "elvitegravir"})): {
+        ("rxnorm", code) for code in ("1306298", "1551989", "1552035", "1721619")
+    },
 }
 
 
@@ -158,7 +172,7 @@ def test_a_look_alike_shares_no_code_with_a_used_concept(family: str) -> None:
 
 @pytest.mark.parametrize("concept", [name for name, entry in CONCEPTS.items() if "text" in entry])
 def test_phrases_are_lower_case_and_named_once(concept: str) -> None:
-    for key in ("text", "except", "ingredient"):
+    for key in ("text", "except", "ingredient", "not_as"):
         phrases = CONCEPTS[concept].get(key, [])
         assert all(isinstance(p, str) and p == p.lower().strip() and p for p in phrases)
         assert len(phrases) == len(set(phrases))
