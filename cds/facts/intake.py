@@ -51,7 +51,7 @@ def _full_calcium(base: KnowledgeBase, record: Record, key: FactKey, today: date
         return unknown(key, title, gap)
     total = Decimal(str(diet.attributes["value"]))
     words, sources = [f"food {diet.shown}"], [*diet.sources]
-    for product, dose in each_once(products_with(base, active.products, CALCIUM)):
+    for product, dose in each_once(products_with(base, active.products, CALCIUM))[0]:
         if dose.a_day is None or dose.most:
             return unknown(key, title, f"the daily dose of {product.name} is not known ({product.resource.name})")
         total += dose.a_day
@@ -85,13 +85,15 @@ def _at_least(base: KnowledgeBase, record: Record, key: FactKey, today: date, zo
     rows = products_with(base, (*drafts.products, *active.products), concepts)
     parts, missing = _food(base, record, today, zone) if key[1] == "calcium-total" else ([], [])
     remarks = []
-    for product, dose in each_once(rows, withdrawn(record)):
+    kept, assumed = each_once(rows, withdrawn(record))
+    for product, dose in kept:
         if dose.a_day is None:
             missing.append(f"{product.name} is not counted: {dose.why} ({product.resource.name})")
             continue
         parts.append(_Part(dose.a_day, _words(product, dose, concepts[0], unit), product.resource.name))
         if dose.most:
             remarks.append(f"{product.name}: {dose.most}, counted at the most that may be taken")
+    missing += [f"{product.name} is active and drafted with the same dose: counted once" for product in assumed]
     missing += [
         f"{gap}: there may be more" for gap in _gaps(record, active.doubt("a medicine"), drafts.doubt("a draft"))
     ]
