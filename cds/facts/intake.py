@@ -25,6 +25,7 @@ from cds.facts.record import DRAFTS, Record
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
 
 _DIET: FactKey = ("diet", "dietary-calcium")
+_SILENT = "not recorded"
 _UNITS = {"calcium": "mg/d", "calcium-total": "mg/d", "vitamin-d-total": "[iU]/d"}
 
 
@@ -117,7 +118,7 @@ def _food(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> tup
     diet = diet_fact(base, record, _DIET, today, zone)
     age = diet.attributes.get("age")
     if diet.state != "known":
-        return [], [f"diet {diet.reason}: supplements only"]
+        return [], [f"diet {diet.reason}: supplements only" if diet.reason == _SILENT else f"diet: {diet.reason}"]
     if not isinstance(age, Decimal) or age > base.number("diet-window"):
         return [], ["the diet on record is not current: supplements only"]
     words = f"food {diet.shown} of {diet.day.isoformat()}" if diet.day else f"food {diet.shown}"

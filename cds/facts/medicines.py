@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, tzinfo
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from cds.facts.coding import by_code, by_text, codings, says, texts
@@ -52,7 +53,7 @@ class Product:
     dosage: tuple[Any, ...]
     repeats: tuple[Product, ...] = ()
 
-    @property
+    @cached_property
     def components(self) -> list[Component]:
         return components(self.names, self.ingredients)
 
@@ -112,7 +113,7 @@ def withdrawn(record: Record) -> frozenset[str]:
     """Names of requests that this session stops, holds or withdraws."""
     drafts = record.of("MedicationRequest", drafts=True)
     return frozenset(
-        draft.name for draft in drafts if draft.raw.get("status") in _OVER or draft.raw.get("doNotPerform") is True
+        draft.name for draft in drafts if str(draft.raw.get("status")) in _OVER or draft.raw.get("doNotPerform") is True
     )
 
 
@@ -147,7 +148,9 @@ def _collect(base: KnowledgeBase, record: Record, resources: list[Resource]) -> 
             continue
         if getattr(model, "doNotPerform", None) or (resource.draft and model.status in _OVER):
             continue
-        product = _product(base, record, resource, model)
+        if "product" not in resource.memo:
+            resource.memo["product"] = _product(base, record, resource, model)
+        product = resource.memo["product"]
         if product is None:
             nameless.append(resource.name)
         else:
@@ -238,11 +241,14 @@ def means(product: Product, concept: Concept) -> bool:
 
 
 def _means(product: Product, concept: Concept) -> bool:
-    return (
-        concept.id in product.concept_ids
-        or bool(by_text([concept], product.names))
-        or any(_component_means(part.name, concept) for part in product.components)
-    )
+    memo, key = product.resource.memo, f"means {concept.id}"
+    if key not in memo:
+        memo[key] = (
+            concept.id in product.concept_ids
+            or bool(by_text([concept], product.names))
+            or any(_component_means(part.name, concept) for part in product.components)
+        )
+    return bool(memo[key])
 
 
 def _component_means(name: str, concept: Concept) -> bool:

@@ -374,8 +374,10 @@ def test_both_strengths_of_a_liquid_combination_are_of_one_volume() -> None:
 
 def test_ingredients_of_a_liquid_are_read_by_volume() -> None:
     syrup = medication(ingredient("Calcium carbonate", 1250, "mg", {"value": 5, "unit": "mL"}))
-    how = {"medicationReference": {"reference": "#med"}, "contained": [syrup]}
-    assert dose(ordered(draft(**how, dosageInstruction=[{"text": "5 mL daily"}]))) == Decimal(500)
+    order = draft(
+        medicationReference={"reference": "#med"}, contained=[syrup], dosageInstruction=[{"text": "5 mL daily"}]
+    )
+    assert dose(ordered(order)) == Decimal(500)
 
 
 @pytest.mark.parametrize(("system", "code"), [(RXNORM, "1897"), (ATC, "A12AA04")])
@@ -536,6 +538,12 @@ def test_one_order_of_two_without_the_reason_leaves_both_without() -> None:
 )
 def test_a_product_with_calcium_in_its_name_only_is_no_calcium_supplement(name: str) -> None:
     assert ordered(draft(name)).state == "absent"
+
+
+def test_a_multivitamin_with_calcium_by_its_code_is_calcium_already_taken_but_no_therapeutic_order() -> None:
+    code = {**concept(ATC, "A11AA02"), "text": "Femina Plus"}
+    assert ordered(draft(medicationCodeableConcept=code)).state == "absent"
+    assert dose(therapy(prescription("", medicationCodeableConcept=code))) is None
 
 
 def test_a_prenatal_product_that_does_not_say_how_much_calcium_is_no_therapeutic_order() -> None:
