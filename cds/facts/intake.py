@@ -25,6 +25,7 @@ from cds.facts.record import DRAFTS, Record
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
 
 _DIET: FactKey = ("diet", "dietary-calcium")
+_SILENT = "not recorded"
 _UNITS = {"calcium": "mg/d", "calcium-total": "mg/d", "vitamin-d-total": "[iU]/d"}
 
 
@@ -51,7 +52,7 @@ def _full_calcium(base: KnowledgeBase, record: Record, key: FactKey, today: date
         return unknown(key, title, gap)
     total = Decimal(str(diet.attributes["value"]))
     words, sources = [f"food {diet.shown}"], [*diet.sources]
-    for product, dose in each_once(products_with(base, active.products, CALCIUM)):
+    for product, dose in each_once(products_with(base, active.products, CALCIUM))[0]:
         if dose.a_day is None or dose.most:
             return unknown(key, title, f"the daily dose of {product.name} is not known ({product.resource.name})")
         total += dose.a_day
@@ -85,13 +86,15 @@ def _at_least(base: KnowledgeBase, record: Record, key: FactKey, today: date, zo
     rows = products_with(base, (*drafts.products, *active.products), concepts)
     parts, missing = _food(base, record, today, zone) if key[1] == "calcium-total" else ([], [])
     remarks = []
-    for product, dose in each_once(rows, withdrawn(record)):
+    kept, assumed = each_once(rows, withdrawn(record))
+    for product, dose in kept:
         if dose.a_day is None:
             missing.append(f"{product.name} is not counted: {dose.why} ({product.resource.name})")
             continue
         parts.append(_Part(dose.a_day, _words(product, dose, concepts[0], unit), product.resource.name))
         if dose.most:
             remarks.append(f"{product.name}: {dose.most}, counted at the most that may be taken")
+    missing += [f"{product.name} is active and drafted with the same dose: counted once" for product in assumed]
     missing += [
         f"{gap}: there may be more" for gap in _gaps(record, active.doubt("a medicine"), drafts.doubt("a draft"))
     ]
@@ -115,7 +118,7 @@ def _food(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> tup
     diet = diet_fact(base, record, _DIET, today, zone)
     age = diet.attributes.get("age")
     if diet.state != "known":
-        return [], [f"diet {diet.reason}: supplements only"]
+        return [], [f"diet {diet.reason}: supplements only" if diet.reason == _SILENT else f"diet: {diet.reason}"]
     if not isinstance(age, Decimal) or age > base.number("diet-window"):
         return [], ["the diet on record is not current: supplements only"]
     words = f"food {diet.shown} of {diet.day.isoformat()}" if diet.day else f"food {diet.shown}"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, tzinfo
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from cds.facts.coding import by_code, by_text, codings, names, says, texts
@@ -52,7 +53,7 @@ class Product:
     dosage: tuple[Any, ...]
     repeats: tuple[Product, ...] = ()
 
-    @property
+    @cached_property
     def components(self) -> list[Component]:
         return components(self.names, self.ingredients)
 
@@ -112,7 +113,7 @@ def withdrawn(record: Record) -> frozenset[str]:
     """Names of requests that this session stops, holds or withdraws."""
     drafts = record.of("MedicationRequest", drafts=True)
     return frozenset(
-        draft.name for draft in drafts if draft.raw.get("status") in _OVER or draft.raw.get("doNotPerform") is True
+        draft.name for draft in drafts if str(draft.raw.get("status")) in _OVER or draft.raw.get("doNotPerform") is True
     )
 
 
@@ -147,7 +148,9 @@ def _collect(base: KnowledgeBase, record: Record, resources: list[Resource]) -> 
             continue
         if getattr(model, "doNotPerform", None) or (resource.draft and model.status in _OVER):
             continue
-        product = _product(base, record, resource, model)
+        if "product" not in resource.memo:
+            resource.memo["product"] = _product(base, record, resource, model)
+        product = resource.memo["product"]
         if product is None:
             nameless.append(resource.name)
         else:
@@ -238,13 +241,14 @@ def means(product: Product, concept: Concept) -> bool:
 
 
 def _means(product: Product, concept: Concept) -> bool:
-    if concept.not_as and any(names(text, concept.not_as) for text in _spoken(product)):
-        return False
-    return (
-        concept.id in product.concept_ids
-        or bool(by_text([concept], product.names))
-        or any(_component_means(part.name, concept) for part in product.components)
-    )
+    memo, key = product.resource.memo, f"means {concept.id}"
+    if key not in memo:
+        memo[key] = not (concept.not_as and any(names(text, concept.not_as) for text in _spoken(product))) and (
+            concept.id in product.concept_ids
+            or bool(by_text([concept], product.names))
+            or any(_component_means(part.name, concept) for part in product.components)
+        )
+    return bool(memo[key])
 
 
 def _spoken(product: Product) -> Iterator[str]:
@@ -415,29 +419,39 @@ def products_with(
     return rows
 
 
-def each_once(rows: list[tuple[Product, Dose]], stopped: frozenset[str] = frozenset()) -> list[tuple[Product, Dose]]:
-    """The products that will be taken, each once; drafts stand first in ``rows``.
+def each_once(
+    rows: list[tuple[Product, Dose]], stopped: frozenset[str] = frozenset()
+) -> tuple[list[tuple[Product, Dose]], list[Product]]:
+    """The products that will be taken, each once, and those only taken to be renewed by a draft.
 
-    A product steps back for one that renews or changes it (the same request, or `priorPrescription` or `basedOn`), and
-    an active one for a draft of the same code or name and the same dose, which is taken for its renewal. Where the
-    newer dose cannot be read, the older entry counts on. ``stopped`` are requests that the session ends.
+    A product steps back for one that says to renew or change it (the same request, or `priorPrescription` or
+    `basedOn`). An active one also steps back for a draft of the same code or name and the same dose: it is rather a
+    renewal than a second product, but nobody said so. Where the newer dose cannot be read, the older entry counts on.
+    ``stopped`` are requests that the session ends.
     """
-    kept: list[tuple[Product, Dose]] = []
+    kept, assumed = [], []
     for product, dose in rows:
-        newer = [other for other in rows if other[0] is not product and _renews(other, (product, dose))]
-        is_stopped = not product.resource.draft and product.resource.name in stopped
-        if not is_stopped and not any(other.a_day is not None for _, other in newer):
+        newer = [other for other in rows if other[0] is not product and other[1].a_day is not None]
+        if not product.resource.draft and product.resource.name in stopped:
+            continue
+        if any(_replaces(other, product) for other, _ in newer):
+            continue
+        if not product.resource.draft and any(
+            other.resource.draft and _same(other, product) and its.a_day == dose.a_day for other, its in newer
+        ):
+            assumed.append(product)
+        else:
             kept.append((product, dose))
-    return kept
+    return kept, assumed
 
 
-def _renews(newer: tuple[Product, Dose], older: tuple[Product, Dose]) -> bool:
-    (new, dose), (old, was) = newer, older
-    if old.resource.draft or (old.resource.name == new.resource.name and not new.resource.draft):
+def _replaces(newer: Product, older: Product) -> bool:
+    """Whether an entry says that it takes the place of an older one: a draft of the same request, or a reference."""
+    # Two that name each other, or one that names itself, are an error: both count.
+    if older.resource.draft or older.replaced & {older.resource.name, newer.resource.name}:
         return False
-    if old.resource.name in (new.replaced | ({new.resource.name} if new.resource.draft else set())):
-        return old.resource.name not in old.replaced
-    return new.resource.draft and _same(new, old) and dose.a_day is not None and dose.a_day == was.a_day
+    is_change = newer.resource.draft and newer.resource.name == older.resource.name
+    return is_change or older.resource.name in newer.replaced
 
 
 def _reason(base: KnowledgeBase, record: Record, product: Product) -> str | None:

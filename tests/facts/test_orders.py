@@ -11,11 +11,13 @@ from cds.facts import Fact, take_census
 from tests.facts.charts import (
     ANNA,
     ATC,
+    ICD,
     NOW,
     RXNORM,
     UCUM,
     Json,
     concept,
+    condition,
     days_ago,
     draft,
     fact_of,
@@ -26,6 +28,7 @@ from tests.facts.charts import (
     quantity,
     resource,
     statement,
+    verification,
 )
 
 DAILY = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
@@ -81,7 +84,7 @@ def test_an_order_without_status_or_subject_is_a_draft_of_this_visit() -> None:
     assert ordered(draft("Calcium carbonate 500 mg", status=None, subject=None)).state == "known"
 
 
-@pytest.mark.parametrize("status", ["cancelled", "entered-in-error", "stopped", "completed"])
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error", "stopped", "completed", "on-hold"])
 def test_a_withdrawn_draft_is_no_order(status: str) -> None:
     assert ordered(draft("Calcium carbonate 500 mg", status=status)).state == "absent"
 
@@ -136,6 +139,9 @@ def test_an_unreadable_medicine_leaves_every_class_unknown() -> None:
         ("Calcium 600 mg / vitamin D3 400 IU", concept(ATC, "A12AX"), 1200),
         ("Calcium carbonate 1250 mg / cholecalciferol 400 IU", concept(ATC, "A12AX"), 1000),
         ("Calcium (as carbonate) 600 mg", None, None),
+        ("Calcium lactate gluconate 1000 mg + calcium carbonate 500 mg effervescent tablet", None, 660),
+        ("Calcium carbonate 1250 mg / elemental calcium 500 mg", None, 1000),
+        ("Calcium carbonate and calcium citrate 500 mg", None, None),
         ("Prenatal vitamin with calcium 150 mg and iron 27 mg", None, 300),
     ],
 )
@@ -201,6 +207,24 @@ def test_a_weekly_loading_dose_is_spread_over_the_week(dosage: Json) -> None:
         ({"text": "1 tablet daily for 3 months"}, 200),
         ({"text": "1 tablet every morning and evening"}, 400),
         ({"text": "500 mg twice daily"}, 400),
+        ({"text": "1 tab PO BID with meals"}, 400),
+        ({"text": "take one tablet twice daily"}, 400),
+        ({"text": "2 x 500 mg/day"}, 400),
+        ({"text": "1/2 tablet daily"}, 100),
+        ({"text": "1 1/2 tablets daily"}, 300),
+        ({"text": "½ tablet twice a day"}, 200),
+        ({"text": "0,5 tablet twice a day"}, None),
+        ({"text": "1 tablet in the morning and 2 tablets at night"}, None),
+        ({"text": "one chewable tablet three times a day"}, 600),
+        ({"text": "10 mg/kg twice daily"}, None),
+        ({"text": "250 mg in the morning, 500 mg at night"}, None),
+        ({"timing": {"repeat": {"when": ["C"]}}, "text": "1 tablet"}, None),
+        ({"timing": {"repeat": {"when": ["MORN", "NIGHT"]}}, "text": "1 tablet"}, 400),
+        (
+            {"timing": {"repeat": {"frequency": 3, "period": 1, "periodUnit": "d", "when": ["C"]}}, "text": "1 tablet"},
+            600,
+        ),
+        ({"timing": DAILY, "doseAndRate": [{"doseQuantity": quantity(2, "{sachet}")}]}, 400),
         ({"text": "1 tablet as directed"}, None),
         ({"text": "take once"}, None),
         ({"timing": {"code": {"text": "BID"}}, "text": "1 tablet"}, 400),
@@ -302,6 +326,199 @@ def test_a_strength_that_is_no_number_is_unknown(amount: Any) -> None:
     assert dose(ordered(draft(medicationReference={"reference": "#med"}, contained=[odd]))) is None
 
 
+def liquid(text: str, dosage: Json, **more: Any) -> Fact:
+    return ordered(draft(text, dosageInstruction=[dosage], **more))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Calcium carbonate 1250 mg/5 mL oral suspension",
+        "Calcium carbonate 1250 mg per 5 ml",
+        "calcium carbonate 250 MG/ML Oral Suspension",
+        "Calcium carbonate 1.25 g / 5 mL",
+    ],
+)
+@pytest.mark.parametrize(
+    ("dosage", "expected"),
+    [
+        ({"text": "10 mL once daily"}, 1000),
+        ({"text": "Take 5 mL (1250 mg) twice daily"}, 1000),
+        ({"text": "10 mL (1250 mg/5 mL) daily"}, 1000),
+        ({"timing": DAILY, "doseAndRate": [{"doseQuantity": quantity(10, "mL")}]}, 1000),
+        ({"timing": DAILY, "doseAndRate": [{"doseQuantity": {"value": 10, "unit": "ml"}}]}, 1000),
+        ({"timing": DAILY, "doseAndRate": [{"doseQuantity": quantity(2500, "mg")}]}, 1000),
+        ({"text": "one tablet daily"}, None),
+        ({"text": "one spoon daily"}, None),
+        ({"timing": DAILY, "doseAndRate": [{"doseQuantity": quantity(9000, "mL")}]}, None),
+    ],
+)
+def test_a_volume_of_a_liquid_is_a_dose_where_the_strength_per_volume_is_known(
+    name: str, dosage: Json, expected: int | None
+) -> None:
+    assert dose(liquid(name, dosage)) == (None if expected is None else Decimal(expected))
+
+
+def test_a_volume_of_a_liquid_of_unknown_strength_is_no_dose() -> None:
+    assert dose(liquid("Calcium carbonate oral suspension", {"text": "10 mL once daily"})) is None
+    assert dose(liquid("Calcium carbonate 500 mg per 0 mL", {"text": "10 mL once daily"})) is None
+
+
+def test_both_strengths_of_a_liquid_combination_are_of_one_volume() -> None:
+    order = draft(
+        "Calcium carbonate 1250 mg / cholecalciferol 400 IU per 5 mL", dosageInstruction=[{"text": "10 mL daily"}]
+    )
+    assert dose(ordered(order)) == Decimal(1000)
+    assert dose(ordered(order, kind="vitamin-d")) == Decimal(800)
+
+
+def test_ingredients_of_a_liquid_are_read_by_volume() -> None:
+    syrup = medication(ingredient("Calcium carbonate", 1250, "mg", {"value": 5, "unit": "mL"}))
+    order = draft(
+        medicationReference={"reference": "#med"}, contained=[syrup], dosageInstruction=[{"text": "5 mL daily"}]
+    )
+    assert dose(ordered(order)) == Decimal(500)
+
+
+@pytest.mark.parametrize(("system", "code"), [(RXNORM, "1897"), (ATC, "A12AA04")])
+def test_an_ingredient_known_by_the_code_of_its_salt_is_converted(system: str, code: str) -> None:
+    coded = {"itemCodeableConcept": concept(system, code), "strength": ingredient("", 1250, "mg")["strength"]}
+    order = draft(medicationReference={"reference": "#med"}, contained=[medication(coded)])
+    assert dose(ordered(order)) == Decimal(1000)
+
+
+def test_an_ingredient_known_as_calcium_only_may_be_salt_or_element() -> None:
+    coded = {"itemCodeableConcept": concept(RXNORM, "1895"), "strength": ingredient("", 600, "mg")["strength"]}
+    fact = ordered(draft(medicationReference={"reference": "#med"}, contained=[medication(coded)]))
+    assert (fact.state, dose(fact)) == ("known", None)
+    assert "elemental calcium not stated" in fact.shown
+
+
+def test_a_product_code_that_nobody_knows_is_read_by_its_text() -> None:
+    code = concept(RXNORM, "99999999", display="calcium carbonate 1250 MG Oral Tablet")
+    assert dose(ordered(draft(medicationCodeableConcept=code))) == Decimal(1000)
+
+
+# -- at a time, as needed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "dosage", "expected"),
+    [
+        ("Calcium carbonate 1250 mg", {"text": "2 tablets twice a day"}, 1000),
+        ("Calcium carbonate 1250 mg", {"text": "1 tablet twice a day"}, 500),
+        ("Calcium carbonate 1250 mg", {"text": "2 tablets"}, 1000),
+        ("Calcium 600 mg / vitamin D3 400 IU", {"text": "1 tablet daily"}, None),
+        ("Calcium 600 mg", {"text": "1 tablet daily"}, None),
+    ],
+)
+def test_the_elemental_calcium_of_one_intake(name: str, dosage: Json, expected: int | None) -> None:
+    fact = ordered(weekly(name, dosage))
+    assert fact.attributes.get("single_dose") == (None if expected is None else Decimal(expected))
+
+
+def test_of_several_instructions_the_largest_intake_counts() -> None:
+    rows = [{"text": "1 tablet in the morning"}, {"text": "2 tablets at bedtime"}]
+    fact = ordered(draft("Calcium carbonate 1250 mg", dosageInstruction=rows))
+    assert fact.attributes["single_dose"] == Decimal(1000)
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        {"asNeededBoolean": True},
+        {"asNeededCodeableConcept": {"text": "heartburn"}},
+        {"text": "1 tablet 3 times daily as needed"},
+        {"text": "1 tab tid prn"},
+    ],
+)
+def test_a_dose_taken_as_needed_is_read_at_its_highest_and_named_so(needed: Json) -> None:
+    dosage = {"text": "1 tablet three times a day", **needed}
+    fact = ordered(weekly("Calcium carbonate 500 mg", dosage))
+    assert dose(fact) == Decimal(600)
+    assert "elemental calcium at most 600 mg/day, as needed" in fact.shown
+
+
+def test_the_most_that_is_allowed_a_day_bounds_a_dose_taken_as_needed() -> None:
+    most = {"numerator": {"value": 2, "unit": "tablet"}, "denominator": quantity(1, "d")}
+    for text in ("1 tablet every 4 hours", "1 tablet"):
+        dosage = {"text": text, "asNeededBoolean": True, "maxDosePerPeriod": most}
+        assert dose(ordered(weekly("Calcium carbonate 500 mg", dosage))) == Decimal(400)
+
+
+def test_the_most_that_is_allowed_does_not_lower_a_regular_dose() -> None:
+    most = {"numerator": {"value": 2, "unit": "tablet"}, "denominator": quantity(1, "d")}
+    dosage = {"text": "1 tablet three times a day", "maxDosePerPeriod": most}
+    assert dose(ordered(weekly("Calcium carbonate 500 mg", dosage))) == Decimal(600)
+
+
+# -- magnesium --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "shown"),
+    [
+        ("Magnesium oxide 400 mg tablet", 480, "elemental magnesium 480 mg/day"),
+        ("Elemental magnesium 150 mg", 300, "elemental magnesium 300 mg/day"),
+        ("Magnesium 150 mg tablet", 300, "elemental magnesium at most 300 mg/day, the label may mean the salt"),
+        ("Magnesium citrate 1 g", 2000, "elemental magnesium at most 2000 mg/day, the label may mean the salt"),
+        ("Prenatal vitamin with magnesium 50 mg and iron 27 mg", 100, "elemental magnesium 100 mg/day"),
+        ("Magnesium citrate powder", None, "daily dose not readable"),
+    ],
+)
+def test_magnesium_is_that_of_the_salt_or_at_most_what_the_label_says(
+    name: str, expected: int | None, shown: str
+) -> None:
+    fact = ordered(draft(name), kind="magnesium-supplement")
+    assert dose(fact) == (None if expected is None else Decimal(expected))
+    assert f"({shown})" in fact.shown
+
+
+# -- what it is given for ---------------------------------------------------------------------------------------------
+
+
+MALARIA = {"resourceType": "Condition", "id": "c1", "code": {"text": "Plasmodium falciparum malaria"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"reasonCode": [{"text": "Malaria, uncomplicated"}]}, "malaria"),
+        ({"reasonCode": [{"coding": [{"system": ICD, "code": "X", "display": "Malaria"}]}]}, "malaria"),
+        ({"reasonReference": [{"reference": "Condition/c1"}]}, "malaria"),
+        ({"reasonReference": [{"reference": "https://ehr.example.org/fhir/Condition/c1/_history/3"}]}, "malaria"),
+        ({"reasonReference": [{"reference": "#in"}], "contained": [{**MALARIA, "id": "in"}]}, "malaria"),
+        ({"reasonReference": [{"display": "Malaria"}]}, "malaria"),
+        ({"dosageInstruction": [{"text": "1 tablet twice daily for malaria"}]}, "malaria"),
+        ({"dosageInstruction": [{"text": "1 tablet", "patientInstruction": "for your malaria"}]}, "malaria"),
+        ({"reasonCode": [{"text": "non-malaria use"}]}, None),
+        ({"reasonCode": [{"text": "Leg cramps, not for malaria"}]}, None),
+        ({"reasonCode": [{"text": "Leg cramps; no malaria"}]}, None),
+        ({"reasonCode": [{"text": "Leg cramps"}]}, None),
+        ({"reasonReference": [{"reference": "Condition/other"}]}, None),
+        ({"reasonReference": [{"reference": 7}]}, None),
+        ({}, None),
+    ],
+)
+def test_an_order_is_for_malaria_only_where_the_record_says_so(said: Json, expected: str | None) -> None:
+    diagnosis = condition({"text": "Plasmodium falciparum malaria"})
+    census = facts_of(diagnosis, hook="order-select", drafts=[draft("Calcium carbonate 500 mg", **said)])
+    assert census.facts[("order", "calcium-supplement")].attributes.get("reason") == expected
+
+
+def test_a_refuted_malaria_is_no_reason() -> None:
+    refuted = condition({"text": "Malaria"}, verificationStatus=verification("refuted"))
+    order = draft("Calcium carbonate 500 mg", reasonReference=[{"reference": "Condition/c1"}])
+    fact = fact_of("order", "calcium-supplement", refuted, drafts=[order], hook="order-select")
+    assert "reason" not in fact.attributes
+
+
+def test_one_order_of_two_without_the_reason_leaves_both_without() -> None:
+    stated = draft("Calcium carbonate 500 mg", reasonCode=[{"text": "malaria"}])
+    assert ordered(stated).attributes["reason"] == "malaria"
+    assert "reason" not in ordered(stated, draft("Calcium carbonate 500 mg", "d2")).attributes
+
+
 # -- what is no calcium -----------------------------------------------------------------------------------------------
 
 
@@ -321,6 +538,12 @@ def test_a_strength_that_is_no_number_is_unknown(amount: Any) -> None:
 )
 def test_a_product_with_calcium_in_its_name_only_is_no_calcium_supplement(name: str) -> None:
     assert ordered(draft(name)).state == "absent"
+
+
+def test_a_multivitamin_with_calcium_by_its_code_is_calcium_already_taken_but_no_therapeutic_order() -> None:
+    code = {**concept(ATC, "A11AA02"), "text": "Femina Plus"}
+    assert ordered(draft(medicationCodeableConcept=code)).state == "absent"
+    assert dose(therapy(prescription("", medicationCodeableConcept=code))) is None
 
 
 def test_a_prenatal_product_that_does_not_say_how_much_calcium_is_no_therapeutic_order() -> None:
@@ -423,6 +646,18 @@ def test_one_product_as_request_and_statement_counts_once(again: Json) -> None:
     code = {**concept(RXNORM, "318076"), "text": "Calcium carbonate 500 mg"}
     fact = therapy(prescription("", medicationCodeableConcept=code), again)
     assert (dose(fact), fact.sources) == (Decimal(400), ("MedicationRequest/m1",))
+
+
+def test_a_dose_that_the_request_leaves_open_is_read_from_the_statement_of_the_same_product() -> None:
+    request = prescription("Calcium carbonate 500 mg", dosageInstruction=[{"text": "as directed"}])
+    fact = therapy(request, statement("Calcium carbonate 500 mg"))
+    assert (dose(fact), fact.sources) == (Decimal(400), ("MedicationRequest/m1",))
+
+
+def test_a_statement_may_say_what_a_request_that_it_is_based_on_is() -> None:
+    request = prescription("White tablets")
+    report = statement("Calcium carbonate 500 mg", basedOn=[{"reference": "MedicationRequest/m1"}])
+    assert dose(therapy(request, report)) == Decimal(400)
 
 
 def test_a_dose_from_half_of_the_medicine_lists_is_no_known_dose() -> None:
