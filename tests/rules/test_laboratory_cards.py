@@ -82,3 +82,17 @@ def test_a_total_above_the_limit_of_its_laboratory_asks_for_ionised_calcium(advi
     row = {**calcium(2.50), "referenceRange": [{"high": quantity(2.45, "mmol/L")}]}
     found = adviser.advise(request("patient-view", due("2027-06-10"), row), NOW).cards  # 11 weeks: no band in the table
     assert any("above the pregnancy range" in card.summary for card in found)
+
+
+def test_an_ionised_calcium_that_its_laboratory_calls_low_in_pregnancy_is_not_explained_by_dilution(
+    adviser: Adviser,
+) -> None:
+    """1.12 mmol/L is in the range of the table; the laboratory's own range for pregnancy begins at 1.15."""
+    own = [{"low": quantity(1.15, "mmol/L"), "text": "pregnancy"}]
+    ionised = observation(
+        "ion", LOINC, "1995-0", "2026-11-17", valueQuantity=quantity(1.12, "mmol/L"), referenceRange=own
+    )
+    asked = request("patient-view", due(), calcium(1.95), ionised)
+    found = {c.source.topic.code: c for c in adviser.advise(asked, NOW).cards if c.source.topic}
+    assert "low-total-calcium-by-dilution" not in found
+    assert "in range" not in found["low-adjusted-calcium"].summary
