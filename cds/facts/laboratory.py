@@ -373,7 +373,17 @@ def vitamin_d(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) ->
         return unknown(key, title, reason, tuple(remarks))
     spoken = shown if row.value is None else f"{quantity_text(row.value, 'nmol/L')} ({shown})"
     fact = _known(base, key, title, replace(row, shown=spoken), today, tuple(remarks))
-    return replace(fact, sources=tuple(dict.fromkeys(part.name for part in found.values())))
+    sources = tuple(dict.fromkeys(part.name for part in found.values()))
+    return replace(fact, sources=sources, brief=_in_short(row))
+
+
+def _in_short(row: Result) -> str:
+    """The total as a summary says it; the parts stand in the detail."""
+    if row.value is not None:
+        return quantity_text(row.value, "nmol/L")
+    if row.high is not None:
+        return f"<{quantity_text(row.high.quantize(Decimal(1)), 'nmol/L')}"
+    return f">{quantity_text(row.low or Decimal(0), 'nmol/L')}"
 
 
 def _sum(newest: Result, found: dict[str, Result]) -> Result:

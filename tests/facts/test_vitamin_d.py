@@ -98,6 +98,17 @@ def test_a_part_that_cannot_be_used_leaves_the_total_unknown() -> None:
     assert "has no usable unit" in fact.reason
 
 
+def test_the_summary_of_a_card_names_the_total_and_its_detail_the_parts(adviser: Adviser) -> None:
+    rows = [
+        patients.observation(id, LOINC, code, "2026-11-17", valueQuantity=patients.quantity(10, "ng/mL"))
+        for id, code in (("d3", D3_MASS), ("d2", D2_MASS))
+    ]
+    cards = adviser.advise(patients.request("patient-view", patients.due(), *rows), patients.NOW).cards
+    (card,) = [c for c in cards if c.source.topic and c.source.topic.code == "low-vitamin-d"]
+    assert card.summary.startswith("25-OH vitamin D 49 nmol/L is below")
+    assert "D2 10 ng/mL" in (card.detail or "")
+
+
 def test_a_low_d3_alone_is_named_on_a_card_that_says_that_d2_is_missing(adviser: Adviser) -> None:
     row = patients.observation("d3", LOINC, D3, "2026-11-17", valueQuantity=patients.quantity(20, "nmol/L"))
     cards = adviser.advise(patients.request("patient-view", patients.due(), row), patients.NOW).cards
