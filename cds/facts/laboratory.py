@@ -39,10 +39,10 @@ LOOK_ALIKES = {
     "creatinine": ("estimated-glomerular-filtration-rate",),
     "ferritin": ("molar-ferritin",),
 }
-# Concept -> what a bound must lie below to prove a low result, and above to prove a high one: the least severe limit of
-# each side that rules act on. A bound within them proves nothing, and must not pass for a measured normal value.
+# Concept -> what a bound must lie below to prove a low result, and above to prove a high one: limits that rules act on.
+# A bound within them proves nothing and must not pass for a measured normal value.
 ALARMS: dict[str, tuple[str | None, str | None]] = {
-    "serum-calcium": ("total-calcium-severely-low", "unadjusted-calcium-high-early"),
+    "serum-calcium": ("total-calcium-severely-low", "unadjusted-calcium-high"),
     "corrected-calcium": ("adjusted-calcium-low", "adjusted-calcium-high"),
     "ionised-calcium": ("ionised-calcium-low", "ionised-calcium-high"),
     "magnesium": ("magnesium-low", None),
