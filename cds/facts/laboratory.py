@@ -47,6 +47,7 @@ ALARMS: dict[str, tuple[str | None, str | None]] = {
     "ionised-calcium": ("ionised-calcium-low", "ionised-calcium-high"),
     "magnesium": ("magnesium-low", None),
     "vitamin-d-25oh": ("vitamin-d-low", "vitamin-d-high"),
+    "vitamin-d3-25oh": ("vitamin-d-low", "vitamin-d-high"),
     "creatinine": (None, "creatinine-high"),
 }
 _BOUND = "is only a bound"
