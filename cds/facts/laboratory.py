@@ -384,14 +384,14 @@ def _in_short(row: Result) -> str:
         return quantity_text(row.value, "nmol/L")
     if row.high is not None:
         return f"<{quantity_text(row.high.quantize(Decimal(1)), 'nmol/L')}"
-    return f">{quantity_text(row.low or Decimal(0), 'nmol/L')}"
+    return f">{quantity_text((row.low or Decimal(0)).quantize(Decimal(1)), 'nmol/L')}"
 
 
 def _sum(newest: Result, found: dict[str, Result]) -> Result:
     """The total of D3 and D2: exact where both parts are, or one is and the other cannot be measured."""
     rows = list(found.values())
     whole = Decimal(1)
-    low = sum((row.low or Decimal(0) for row in rows), Decimal(0)).quantize(whole)
+    low = sum((row.low or Decimal(0) for row in rows), Decimal(0))
     highs = [row.high for row in rows]
     is_open = len(rows) == 1 or None in highs
     exact = [row.value for row in rows if row.value is not None]
