@@ -114,7 +114,7 @@ def _assertion(base: KnowledgeBase, condition: Condition, assertion: Assertion) 
     if assertion.threshold is not None:
         limit = base.number(assertion.threshold)
         if _may_be_bound(condition, assertion):
-            return _bounded(name, Op(assertion.word.operator), limit)
+            return bounded(name, Op(assertion.word.operator), limit)
         return Test(name, Op(assertion.word.operator), limit)
     assert assertion.literal is not None  # noqa: S101 - the loader gives one of the two
     return Test(name, Op.EQ, assertion.literal)
@@ -124,7 +124,7 @@ def _may_be_bound(condition: Condition, assertion: Assertion) -> bool:
     return condition.kind in BOUNDED and assertion.word.attribute == "value"
 
 
-def _bounded(name: str, op: Op, limit: Decimal) -> Expression:
+def bounded(name: str, op: Op, limit: Decimal) -> Expression:
     """A comparison of a number of which only the least and the most may be known.
 
     True when the end that is nearer to the limit satisfies it, false when not even the other end does, else unknown. An

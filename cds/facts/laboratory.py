@@ -39,16 +39,16 @@ LOOK_ALIKES = {
     "creatinine": ("estimated-glomerular-filtration-rate",),
     "ferritin": ("molar-ferritin",),
 }
-# Concept -> what a bound must lie below to prove a low result, and above to prove a high one: the least severe limit of
-# each side that rules act on. A bound within them proves nothing, and must not pass for a measured normal value.
+# Concept -> what a bound must lie below to prove a low result, and above to prove a high one: limits that rules act on.
+# A bound within them proves nothing and must not pass for a measured normal value.
 ALARMS: dict[str, tuple[str | None, str | None]] = {
-    "serum-calcium": ("total-calcium-severely-low", "unadjusted-calcium-high-early"),
+    "serum-calcium": ("total-calcium-severely-low", "unadjusted-calcium-high"),
     "corrected-calcium": ("adjusted-calcium-low", "adjusted-calcium-high"),
     "ionised-calcium": ("ionised-calcium-low", "ionised-calcium-high"),
     "magnesium": ("magnesium-low", None),
     "vitamin-d-25oh": ("vitamin-d-low", "vitamin-d-high"),
+    "vitamin-d3-25oh": ("vitamin-d-low", "vitamin-d-high"),
     "creatinine": (None, "creatinine-high"),
-    "ferritin": ("ferritin-low", None),
 }
 _BOUND = "is only a bound"
 # The finest step of the engine's numbers: "<1.0" is at most this much below 1.0, so no limit lies between.
@@ -374,14 +374,24 @@ def vitamin_d(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) ->
         return unknown(key, title, reason, tuple(remarks))
     spoken = shown if row.value is None else f"{quantity_text(row.value, 'nmol/L')} ({shown})"
     fact = _known(base, key, title, replace(row, shown=spoken), today, tuple(remarks))
-    return replace(fact, sources=tuple(dict.fromkeys(part.name for part in found.values())))
+    sources = tuple(dict.fromkeys(part.name for part in found.values()))
+    return replace(fact, sources=sources, brief=_in_short(row))
+
+
+def _in_short(row: Result) -> str:
+    """The total as a summary says it; the parts stand in the detail."""
+    if row.value is not None:
+        return quantity_text(row.value, "nmol/L")
+    if row.high is not None:
+        return f"<{quantity_text(row.high.quantize(Decimal(1)), 'nmol/L')}"
+    return f">{quantity_text((row.low or Decimal(0)).quantize(Decimal(1)), 'nmol/L')}"
 
 
 def _sum(newest: Result, found: dict[str, Result]) -> Result:
     """The total of D3 and D2: exact where both parts are, or one is and the other cannot be measured."""
     rows = list(found.values())
     whole = Decimal(1)
-    low = sum((row.low or Decimal(0) for row in rows), Decimal(0)).quantize(whole)
+    low = sum((row.low or Decimal(0) for row in rows), Decimal(0))
     highs = [row.high for row in rows]
     is_open = len(rows) == 1 or None in highs
     exact = [row.value for row in rows if row.value is not None]

@@ -51,6 +51,7 @@ _PLACES = {
     "gestational-age": Decimal("0.0001"),
 }
 _LARGEST = Decimal(10) ** 9
+_MOST_DECIMALS = 6
 
 # Text that stands for a UCUM unit. Spelling only: case and blanks of a unit that is otherwise plain.
 _ALIASES = {
@@ -103,4 +104,6 @@ def to_canonical(analyte: str, value: Decimal, unit: str | None) -> Decimal | No
         return None
     if factor != 1 and analyte in _PLACES:
         return (value * factor).quantize(_PLACES[analyte])
-    return (value * factor).normalize() + 0
+    canonical = (value * factor).normalize() + 0
+    # The engine takes six decimals, more than any limit or laboratory has; simulated records carry more.
+    return round(canonical, _MOST_DECIMALS) if -int(canonical.as_tuple().exponent) > _MOST_DECIMALS else canonical

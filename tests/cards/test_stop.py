@@ -12,7 +12,7 @@ from fhir.resources.R4B.medicationrequest import MedicationRequest
 
 from cds.advise import Adviser
 from cds.hooks import Card, to_json
-from tests.patients import NOW, albumin, calcium, due, request
+from tests.patients import LOINC, NOW, albumin, calcium, due, observation, quantity, request
 
 Resource = dict[str, Any]
 
@@ -103,6 +103,24 @@ def test_a_combination_of_calcium_and_vitamin_d_is_put_on_hold_once(adviser: Adv
 def test_each_active_product_is_proposed(adviser: Adviser) -> None:
     card = high(adviser, prescription("c"), prescription("d", "Vitamin D3 2000 IU capsule"))
     assert sorted(a["resource"]["id"] for a in updates(card)) == ["c", "d"]
+
+
+@pytest.mark.parametrize("level", [300, 400])
+def test_a_high_vitamin_d_proposes_to_hold_the_vitamin_d_that_she_takes_and_nothing_else(
+    adviser: Adviser, level: int
+) -> None:
+    result = observation("vitd", LOINC, "62292-8", "2026-11-17", valueQuantity=quantity(level, "nmol/L"))
+    medicines = [prescription("c"), prescription("d", "Vitamin D3 2000 IU capsule")]
+    found = adviser.advise(request("patient-view", due(), result, *medicines), NOW).cards
+    (card,) = [c for c in found if c.source.topic and c.source.topic.code == "high-vitamin-d"]
+    assert [a["resource"]["id"] for a in updates(card)] == ["d"]
+
+
+def test_without_a_medicine_there_is_nothing_to_put_on_hold(adviser: Adviser) -> None:
+    result = observation("vitd", LOINC, "62292-8", "2026-11-17", valueQuantity=quantity(300, "nmol/L"))
+    found = adviser.advise(request("patient-view", due(), result), NOW).cards
+    (card,) = [c for c in found if c.source.topic and c.source.topic.code == "high-vitamin-d"]
+    assert [s.label for s in card.suggestions] == ["Request serum calcium, albumin and creatinine"]
 
 
 def test_a_medicine_that_has_nothing_to_do_with_calcium_is_left_alone(adviser: Adviser) -> None:

@@ -166,6 +166,29 @@ def test_a_corrected_result_stands_for_the_one_that_it_supersedes(
     )
 
 
+@pytest.mark.parametrize("sign", [None, "<", "<=", ">", ">="])
+@pytest.mark.parametrize(
+    ("code", "value", "unit"),
+    [
+        ("1995-0", "1.012345678", "mmol/L"),
+        ("2601-3", "0.4123456789", "mmol/L"),
+        ("62292-8", "400.12345678", "nmol/L"),
+        ("14635-7", "12.3456789012", "nmol/L"),
+        ("2000-8", "3.4567890123", "mmol/L"),
+        ("39156-5", "31.23456789", "kg/m2"),
+    ],
+)
+def test_a_number_with_many_decimals_fails_no_request(
+    adviser: Adviser, code: str, value: str, unit: str, sign: str | None
+) -> None:
+    """Simulated records carry them: BMI 31.23456789."""
+    row = result(code, value, ucum(unit), day="2025-11-17" if code == "39156-5" else "2026-11-17")
+    if sign:
+        row["valueQuantity"]["comparator"] = sign
+    rounded = {**row, "valueQuantity": {**row["valueQuantity"], "value": round(float(value), 4)}}
+    assert signature(adviser, row) == signature(adviser, rounded)
+
+
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +229,8 @@ def test_a_bound_in_another_unit_gives_the_same_advice(adviser: Adviser, name: s
         ("62292-8", ">", "100", "ng/mL", "high-vitamin-d", "warning"),
         ("62292-8", "<", "4", "ng/mL", "low-vitamin-d", "warning"),
         ("62292-8", "<", "20", "ng/mL", "low-vitamin-d", "info"),
+        ("1989-3", "<", "4", "ng/mL", "low-vitamin-d", "info"),
+        ("1989-3", ">", "150", "ng/mL", "high-vitamin-d", "critical"),
     ],
 )
 def test_a_bound_that_proves_a_danger_counts(
