@@ -561,6 +561,25 @@ def test_a_note_beside_a_coded_finding_gives_its_side(note: str, side: str) -> N
     assert (fact.attributes["side"], fact.attributes["coded"]) == (side, True)
 
 
+@pytest.mark.parametrize(
+    ("value", "side"),
+    [
+        (LEFT, "left"),
+        ({"text": "Right"}, "right"),
+        ({"text": "both legs"}, "both"),
+        ({"text": "not recorded"}, "unknown"),
+    ],
+)
+def test_a_component_may_name_the_side(value: Json, side: str) -> None:
+    part = {"code": {"text": "Laterality"}, "valueCodeableConcept": value}
+    assert swelling(observation(SWELLING, component=[part])).attributes["side"] == side
+
+
+def test_the_answer_of_another_component_is_no_side() -> None:
+    part = {"code": {"text": "Handedness"}, "valueCodeableConcept": LEFT}
+    assert swelling(observation(SWELLING, valueBoolean=True, component=[part])).attributes["side"] == "unknown"
+
+
 def test_a_body_site_comes_before_a_note() -> None:
     assert swelling(noted("pain in the right leg too", bodySite=LEFT)).attributes["side"] == "left"
 
@@ -712,6 +731,7 @@ def test_restless_legs_are_read_from_diagnoses_and_observations(finding: Json, c
         ({"clinicalStatus": None}, True),
         ({"clinicalStatus": clinical("recurrence")}, True),
         ({"clinicalStatus": clinical("resolved")}, None),
+        ({"clinicalStatus": None, "abatementDateTime": days_ago(3)}, None),
         ({"verificationStatus": verification("refuted")}, None),
         ({"verificationStatus": verification("entered-in-error")}, None),
         ({"recordedDate": days_ago(-2)}, None),
