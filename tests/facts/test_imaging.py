@@ -66,6 +66,9 @@ def after_signs(*resources: Json) -> Any:
         ("DVT cannot be excluded", "unclear"),
         ("Not diagnostic", "unclear"),
         ("No history of DVT", "unclear"),
+        ("No DVT prophylaxis given.", "unclear"),
+        ("No DVT was excluded.", "unclear"),
+        ("No DVT; left leg not examined", "unclear"),
         ("Normal", "unclear"),
         ("Femoral DVT of the left leg", "positive"),
         ("Deep vein thrombosis confirmed", "positive"),
@@ -135,6 +138,7 @@ def test_pain_of_both_legs_after_the_report_is_no_new_one_leg_sign() -> None:
         ("39420-5", "No DVT in the right leg.", False),
         ("30881-7", "Left leg swollen. No DVT in the right leg.", False),
         ("30881-7", "No DVT in the left or right leg", True),
+        ("39443-7", "No DVT in either leg", True),
         ("30881-7", NEGATIVE, True),
     ],
 )
