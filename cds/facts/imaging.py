@@ -29,14 +29,18 @@ _DVT = r"(?:dvt|deep (?:vein|venous) thromb(?:osis|oses|us))"
 _NEGATIVE = re.compile(
     r"\b(?:no|without|negative for)\b(?: (?:(?:sonographic|ultrasound|duplex|doppler) )?(?:evidence|signs?) of)?"
     rf" (?:(?:any|acute|left|right|lower|leg|limb|extremity|bilateral) ){{0,4}}{_DVT}\b"
+    # "No DVT prophylaxis" and "no DVT was excluded" are about something else.
+    r"(?! (?:prophyla\w*|protocol|history|risk|score|pathway|scan|study|clinic|treatment|was|were|is|has|had)\b)"
 )
 _DOUBT = re.compile(
-    r"\b(?:not (?:\w+ ){0,2}(?:seen|visuali[sz]ed|assess\w*|examin\w*|compress\w*|imaged|excluded?|diagnostic)"
+    r"\b(?:not (?:\w+ ){0,2}(?:done|performed|seen|visuali[sz]ed|assess\w*|examin\w*|compress\w*|imaged|excluded?"
+    r"|diagnostic)"
     r"|non-?compress\w*|incompress\w*|limited|sub-?optimal|incomplete\w*|inadequate\w*|poor\w*|difficult"
     r"|cannot|can't|could not|unable|possib\w*|probabl\w*|likely|suspicious|indeterminate|inconclusive|equivocal"
     r"|non-?diagnostic|uncertain\w*|unclear|questionabl\w*|proximal|above[- ]knee|preliminary|pending)\b"
 )
 _ANY_CLOT = re.compile(rf"\b(?:{_DVT}|thromb\w*|clots?|occlu\w+|filling defects?|embol\w*)\b")
+_OF_BOTH = re.compile(r"\b(?:both|either|bilateral(?:ly)?)\b")
 _SENTENCE = re.compile(r"[.;\n]")
 
 
@@ -161,7 +165,7 @@ def _spoken_side(base: KnowledgeBase, spoken: list[str]) -> str:
     telling = [part for part in sentences if _NEGATIVE.search(part)] or sentences
     sides = {site_of(base, (), [part]).side for part in telling} - {"unknown"}
     named = {word for part in telling for word in _BOTH if re.search(rf"\b{word}\b", part)}
-    if sides == {"both"} or named == _BOTH:
+    if sides == {"both"} or named == _BOTH or any(_OF_BOTH.search(part) for part in telling):
         return "both"
     return sides.pop() if len(sides) == 1 and sides <= _BOTH else "unknown"
 

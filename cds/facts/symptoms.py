@@ -74,6 +74,7 @@ _TIMING = re.compile(
 )
 # Self-care counselling decides when such a symptom counts as lasting (catalogue T50).
 _COUNSELLING = {"leg-cramps": "self-care-counselling"}
+_SITE_QUESTION = re.compile(r"\b(?:laterality|side|body ?site|location|site)\b")
 _FINDING_SYSTEMS = (
     "http://snomed.info/sct",
     "http://hl7.org/fhir/sid/icd-10-cm",
@@ -310,7 +311,9 @@ def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | No
     if holder.valueString is not None:
         return _spoken_answer(holder.valueString, target)
     others = ("Quantity", "Integer", "Range", "Ratio", "DateTime", "Period", "Time", "SampledData")
-    if any(getattr(holder, f"value{name}") is not None for name in others) or getattr(holder, "component", None):
+    if any(getattr(holder, f"value{name}") is not None for name in others):
+        return None
+    if any(not _asks_site(part.code) for part in getattr(holder, "component", None) or ()):
         return None
     # A finding code without a value states the finding; a question code without a value was not answered.
     return True if code is not None and code.system in _FINDING_SYSTEMS else None
@@ -361,7 +364,7 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
         if not coded and (past or not means(base, raw, target, *_with_site(base, target, resource.raw))):
             continue
         model = resource.read.model
-        if model is None or not exists(model) or clinical_state(model) == "inactive":
+        if model is None or not exists(model) or _is_over(model):
             continue
         # The day it was recorded is the day it was known to be there; an onset before that only says since when.
         when = moment(model.recordedDate or onset(model), zone)
@@ -369,6 +372,13 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
         report = _report(base, resource, match, True, when, model, model)
         if report is not None:
             yield report
+
+
+def _is_over(model: Any) -> bool:
+    """Whether the record says that it is over: by its status, or without one by its end."""
+    state = clinical_state(model)
+    ended = any(getattr(model, f"abatement{kind}") for kind in ("DateTime", "Period", "Age", "Range", "String"))
+    return state == "inactive" or (state == "unknown" and ended)
 
 
 def _with_site(base: KnowledgeBase, target: Concept, raw: dict[str, Any]) -> tuple[str, ...]:
@@ -380,9 +390,16 @@ def _with_site(base: KnowledgeBase, target: Concept, raw: dict[str, Any]) -> tup
 
 
 def _sites(model: Any) -> list[Any]:
-    """The body sites of an Observation (one) or a Condition (many)."""
+    """The body sites of an Observation (one) or a Condition (many), and those that a component gives."""
     body = model.bodySite
-    return body if isinstance(body, list) else [body] if body is not None else []
+    own = body if isinstance(body, list) else [body] if body is not None else []
+    parts = getattr(model, "component", None) or ()
+    return [*own, *(p.valueCodeableConcept for p in parts if p.valueCodeableConcept is not None and _asks_site(p.code))]
+
+
+def _asks_site(code: Any) -> bool:
+    """Whether a component asks where the finding is ("Laterality", "Body site")."""
+    return any(_SITE_QUESTION.search(text.lower()) for text in texts(code))
 
 
 def _report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from decimal import Decimal
 from time import perf_counter
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from cds.facts import Fact
+from cds.facts.symptoms import symptom_fact
 from tests.facts.charts import (
     ICD,
     LOCAL,
     LOINC,
     SNOMED,
+    TODAY,
     WHO,
     Json,
     clinical,
@@ -25,6 +28,8 @@ from tests.facts.charts import (
     knowledge,
     observation,
     quantity,
+    resource,
+    taken,
     verification,
 )
 
@@ -534,6 +539,188 @@ def test_persistence_is_stated_or_unknown(finding: Json, persistent: bool | None
     assert cramps(finding).attributes.get("persistent") is persistent
 
 
+# -- notes, timing, counselling ---------------------------------------------------------------------------------------
+
+
+def noted(text: str, code: Json = SWELLING, **more: Any) -> Json:
+    return observation(code, note=[{"text": text}], **more)
+
+
+@pytest.mark.parametrize(
+    ("note", "side"),
+    [
+        ("left leg, at night", "left"),
+        ("right calf swollen; no swelling of the left calf", "right"),
+        ("no swelling of the right leg", "unknown"),
+        ("left arm in plaster", "unknown"),
+        ("worse than last week", "unknown"),
+    ],
+)
+def test_a_note_beside_a_coded_finding_gives_its_side(note: str, side: str) -> None:
+    fact = swelling(noted(note))
+    assert (fact.attributes["side"], fact.attributes["coded"]) == (side, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "side"),
+    [
+        (LEFT, "left"),
+        ({"text": "Right"}, "right"),
+        ({"text": "both legs"}, "both"),
+        ({"text": "not recorded"}, "unknown"),
+    ],
+)
+def test_a_component_may_name_the_side(value: Json, side: str) -> None:
+    part = {"code": {"text": "Laterality"}, "valueCodeableConcept": value}
+    assert swelling(observation(SWELLING, component=[part])).attributes["side"] == side
+
+
+def test_the_answer_of_another_component_is_no_side() -> None:
+    part = {"code": {"text": "Handedness"}, "valueCodeableConcept": LEFT}
+    assert swelling(observation(SWELLING, valueBoolean=True, component=[part])).attributes["side"] == "unknown"
+
+
+def test_a_body_site_comes_before_a_note() -> None:
+    assert swelling(noted("pain in the right leg too", bodySite=LEFT)).attributes["side"] == "left"
+
+
+def test_a_note_without_a_coded_finding_is_no_finding() -> None:
+    assert reported(observation({"text": "Visit"}, note=[{"text": "left calf swollen, red and tender"}])) == {}
+
+
+def test_a_note_of_a_panel_gives_its_parts_no_side() -> None:
+    parts = [{"code": CRAMPS, "valueBoolean": True}, {"code": SWELLING, "valueBoolean": True}]
+    panel = observation(concept(LOINC, "10187-3"), component=parts, note=[{"text": "left"}])
+    assert reported(panel) == {"leg-cramps": "unknown", "leg-swelling": "unknown"}
+
+
+def test_a_denial_in_the_text_leaves_the_other_sign_of_the_sentence() -> None:
+    assert reported(said("left calf not swollen but red")) == {"leg-redness": "left"}
+    assert answer(fact_of("symptom", "leg-pain", said("denies calf pain"))) is False
+
+
+@pytest.mark.parametrize(
+    ("finding", "shown"),
+    [
+        (observation(CRAMPS, valueString="at night, for 3 weeks"), "at night, for 3 weeks"),
+        (noted("every night for the last two weeks", CRAMPS), "every night, for the last two weeks"),
+        (observation(concept(ICD, "G47.62")), "sleep related"),
+        (observation({**CRAMPS, "text": "Leg cramps at night"}), "Leg cramps at night"),
+        (observation(CRAMPS), "reported"),
+    ],
+)
+def test_night_or_day_and_since_when_stand_on_the_card(finding: Json, shown: str) -> None:
+    assert cramps(finding).shown == shown
+
+
+def counselled(days: int, **more: Any) -> Json:
+    code = concept(WHO, "ANC.B10.DE37")
+    whole = {"status": "completed", "code": code, "performedDateTime": days_ago(days), **more}
+    return resource("Procedure", f"p{days}", **whole)
+
+
+@pytest.mark.parametrize(
+    ("procedures", "expected"),
+    [
+        ([counselled(16)], 14),
+        ([counselled(15)], 13),
+        ([counselled(30), counselled(16)], 14),
+        ([counselled(2)], None),  # the report is of that day
+        ([counselled(1)], None),  # the report came before
+        ([counselled(16, status="not-done")], None),
+        ([counselled(16, performedDateTime="2026-11")], None),
+        ([counselled(16, performedDateTime=None)], None),
+        ([], None),
+    ],
+)
+def test_days_after_counselling_count_from_the_newest_one_to_a_later_report(
+    procedures: list[Json], expected: int | None
+) -> None:
+    fact = cramps(observation(CRAMPS, day=days_ago(2)), *procedures)
+    assert fact.attributes.get("days_after_counselling") == (None if expected is None else Decimal(expected))
+
+
+def test_counselling_that_was_not_supplied_gives_no_days() -> None:
+    fact = cramps(observation(CRAMPS, day=days_ago(2)), procedures=...)
+    assert "days_after_counselling" not in fact.attributes
+
+
+# -- signs of a low and of a high calcium -----------------------------------------------------------------------------
+
+TINGLING = concept(SNOMED, "91019004")
+
+
+def tingling(*resources: Json) -> set[str]:
+    names = ("perioral-paraesthesia", "digital-paraesthesia", "paraesthesia")
+    return {name for name in names if answer(fact_of("symptom", name, *resources))}
+
+
+@pytest.mark.parametrize(
+    ("finding", "found"),
+    [
+        (said("tingling around the mouth and in the fingers"), {"perioral-paraesthesia", "digital-paraesthesia"}),
+        (said("perioral numbness, tingling of the fingertips"), {"perioral-paraesthesia", "digital-paraesthesia"}),
+        (said("numb lips"), {"perioral-paraesthesia"}),
+        (said("pins and needles in both hands"), {"digital-paraesthesia"}),
+        (said("no tingling around the mouth or in the fingers"), set()),
+        (observation(TINGLING, bodySite={"text": "Perioral"}), {"perioral-paraesthesia"}),
+        (observation(TINGLING, bodySite={"text": "Fingers of both hands"}), {"digital-paraesthesia"}),
+        (observation(TINGLING, valueString="lips and fingers"), {"perioral-paraesthesia", "digital-paraesthesia"}),
+        (observation(TINGLING, bodySite={"text": "Left thigh"}), set()),
+        (observation(TINGLING, bodySite={"text": "Perioral"}, valueBoolean=False), set()),
+        (condition(concept(ICD, "R20.2", text="Tingling around mouth and in fingers")),
+         {"perioral-paraesthesia", "digital-paraesthesia"}),
+    ],
+)  # fmt: skip
+def test_tingling_around_the_mouth_and_in_the_fingers_is_told_from_other_tingling(
+    finding: Json, found: set[str]
+) -> None:
+    assert tingling(finding) - {"paraesthesia"} == found
+
+
+@pytest.mark.parametrize(
+    ("name", "finding", "expected"),
+    [
+        ("laryngospasm", said("laryngospasm this morning"), True),
+        ("tetany", said("carpopedal spasm"), True),
+        ("tetany", said("laryngospasm this morning"), None),
+        ("vomiting", observation(concept(SNOMED, "444673007")), True),
+        ("vomiting", condition(concept(ICD, "O21.0")), True),
+        ("vomiting", said("no vomiting"), False),
+        ("vomiting-with-dehydration", condition(concept(ICD, "O21.1")), True),
+        ("vomiting-with-dehydration", condition(concept(ICD, "O21.0")), None),
+        ("vomiting-with-dehydration", said("vomiting and dehydration"), True),
+        ("dehydration", said("looks dehydrated"), True),
+        ("dehydration", said("drink to avoid dehydration"), None),
+        ("confusion", said("drowsy and confused"), True),
+        ("polyuria", said("denies polyuria"), False),
+        ("stone-now", condition(concept(SNOMED, "95570007"), recorded=days_ago(2)), True),
+        ("stone-now", condition(concept(SNOMED, "429025008")), None),
+        ("stone-now", condition(concept(SNOMED, "95570007"), clinicalStatus=clinical("resolved")), None),
+        ("pancreatitis", said("history of pancreatitis"), None),
+        ("pancreatitis", said("acute pancreatitis"), True),
+    ],
+)
+def test_signs_of_a_calcium_out_of_range_are_read_from_codes_and_words(
+    name: str, finding: Json, expected: bool | None
+) -> None:
+    assert answer(fact_of("symptom", name, finding)) is expected
+
+
+@pytest.mark.parametrize(
+    ("finding", "coded"),
+    [
+        (condition(concept(SNOMED, "32914008")), True),
+        (condition(concept(ICD, "G25.81")), True),
+        (observation(concept(SNOMED, "32914008"), valueBoolean=True), True),
+        (said("urge to move the legs in the evening"), False),
+    ],
+)
+def test_restless_legs_are_read_from_diagnoses_and_observations(finding: Json, coded: bool) -> None:
+    fact = symptom_fact(knowledge(), taken(finding)[1], ("symptom", "restless-legs"), TODAY, UTC)
+    assert fact.attributes["coded"] is coded
+
+
 # -- diagnoses --------------------------------------------------------------------------------------------------------
 
 
@@ -544,6 +731,7 @@ def test_persistence_is_stated_or_unknown(finding: Json, persistent: bool | None
         ({"clinicalStatus": None}, True),
         ({"clinicalStatus": clinical("recurrence")}, True),
         ({"clinicalStatus": clinical("resolved")}, None),
+        ({"clinicalStatus": None, "abatementDateTime": days_ago(3)}, None),
         ({"verificationStatus": verification("refuted")}, None),
         ({"verificationStatus": verification("entered-in-error")}, None),
         ({"recordedDate": days_ago(-2)}, None),
