@@ -56,6 +56,7 @@ SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
     ("conditions", frozenset({"chronic-hypertension", "pre-eclampsia"})): {("icd10cm", "O11.9")},
     # One product holds both.
     ("medications", frozenset({"calcium-supplement", "vitamin-d"})): {("atc", "A12AX")},
+    ("medications", frozenset({"calcium-supplement", "prenatal-multivitamin"})): {("atc", "A11AA02")},
 }
 
 
