@@ -52,11 +52,12 @@ SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
         ("sct", "267038008"),
         ("icd10cm", "R60.9"),
     },
+    # The name of the group says both.
+    ("medications", frozenset({"calcium-supplement", "prenatal-multivitamin"})): {("atc", "A11AA02")},
     # The code names both diseases.
     ("conditions", frozenset({"chronic-hypertension", "pre-eclampsia"})): {("icd10cm", "O11.9")},
     # One product holds both.
     ("medications", frozenset({"calcium-supplement", "vitamin-d"})): {("atc", "A12AX")},
-    ("medications", frozenset({"calcium-supplement", "prenatal-multivitamin"})): {("atc", "A11AA02")},
 }
 
 
