@@ -39,6 +39,10 @@ _ELEMENTAL = re.compile(
     rf"|(?:equivalent to|equiv\.?(?: to)?|equal to|=)\s*{_AMOUNT}\s*(?:of\s+)?(?:elemental\s+)?(?:calcium|magnesium)",
     re.IGNORECASE,
 )
+# "Calcium carbonate 500 mg calcium (1,250 mg)": what follows the amount is the element, no salt.
+_OF_ELEMENT = re.compile(
+    rf"{_AMOUNT}\s*(?:of\s+)?(?:calcium|magnesium|ca)\b(?!\s+(?:[a-z]+ate|oxide|chloride|salts?)\b)", re.IGNORECASE
+)
 # "1.250 mg" is 1250 mg in much of Europe and 1.25 mg elsewhere.
 _THOUSANDS_OR_DECIMALS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
 _SPLIT = re.compile(r"\s*(?:/|\+|;|,(?!\d)|\band\b|\bwith\b|&)\s*", re.IGNORECASE)
@@ -109,6 +113,12 @@ def _amount(match: re.Match[str] | None) -> tuple[Decimal | None, str | None]:
     return Decimal(re.sub(r"[, \u00a0\u202f]", "", groups[0])), normal_unit(groups[1])
 
 
+def measured_of(name: str, words: Sequence[str]) -> bool:
+    """Whether a name gives an amount of one of the words: "Os-Cal 500 mg calcium", not "atorvastatin calcium"."""
+    found = _OF_ELEMENT.search(name)
+    return found is not None and any(re.search(rf"\b{re.escape(word)}\b", found[0], re.IGNORECASE) for word in words)
+
+
 def elemental(base: KnowledgeBase, component: Component, *, stated: bool) -> tuple[Decimal, Component] | None:
     """Elemental share of a mineral ingredient, with the strength that it applies to; None where it is unclear.
 
@@ -117,6 +127,13 @@ def elemental(base: KnowledgeBase, component: Component, *, stated: bool) -> tup
     if component.is_elemental:
         amount, unit = _amount(_ELEMENTAL.search(component.name))
         return (Decimal(1), replace(component, amount=amount, unit=unit)) if amount is not None else None
+    of_element = _OF_ELEMENT.search(component.name)
+    if of_element and any(says(component.name, salt.text) for salt in base.salts):
+        amount, unit = _amount(of_element)
+        return (Decimal(1), replace(component, amount=amount, unit=unit)) if amount is not None else None
+    # "Calcium carbonate-vitamin D3 600 mg-10 mcg": nobody knows which amount is whose.
+    if len({convert(*_amount(match), "mg") for match in _STRENGTH.finditer(component.name)} - {None}) > 1:
+        return None
     shares = {salt.share for salt in base.salts if says(component.name, salt.text)}
     # "Calcium (as carbonate) 150 mg" is how a label gives the element.
     if len(shares) == 1 and not re.search(r"\bas\b", component.name):
@@ -147,7 +164,8 @@ _TIMES = re.compile(
 _ONCE_TWICE = {"once": 1, "twice": 2, "thrice": 3}
 _MOST_TIMES = 12
 _LATIN: dict[str, int | Decimal] = {
-    "qd": 1, "od": 1, "bid": 2, "bd": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4, "qod": Decimal("0.5"),
+    "qd": 1, "od": 1, "qhs": 1, "hs": 1, "qam": 1, "qpm": 1,
+    "bid": 2, "bd": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4, "qod": Decimal("0.5"),
 }  # fmt: skip
 _HOURS_OF_DAY = (r"morning|breakfast", r"noon|midday|lunch", r"evening|dinner|supper", r"night|nightly|bedtime")
 _DAYS = {"d": Decimal(1), "w": Decimal(7), "m": Decimal(30)}
@@ -182,9 +200,22 @@ def _repeated(repeat: Any) -> Decimal | None:
     return Decimal(a_day or 1) * len(repeat.dayOfWeek) / 7 if repeat.dayOfWeek else Decimal(a_day) or None
 
 
+# "2 (two) times" and "one (1) tablet" say a number twice.
+_SAID_TWICE = re.compile(rf"\b{_COUNT}\s*\(\s*{_COUNT}\s*\)", re.IGNORECASE)
+_AT_MOST = re.compile(
+    r"[\s,;.(]*\b(?:(?:up to )?(?:a )?max(?:imum)?\b|(?:do )?not (?:to )?exceed|not? more than).*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _instruction(text: str) -> str:
+    """An instruction without what it says twice, and without the most that it allows."""
+    return _AT_MOST.sub("", _SAID_TWICE.sub(r"\1", text))
+
+
 def frequency_in_words(text: str) -> Decimal | None:
     """'1 tablet twice daily' -> 2; 'once a week' -> 1/7; 'every 8 hours' -> 3; None when it is not clear."""
-    plain = re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", text.lower())
+    plain = re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", _instruction(text).lower())
     plain = _DURATION.sub(" ", plain).replace("alternate days", "every other day")
     every = _EVERY.search(plain)
     times = _TIMES.search(plain)
@@ -231,6 +262,8 @@ _TAKE = re.compile(
     r"(?:tablet|tab|capsule|caplet|cap|pill|softgel|sachet|packet)s?\b",
     re.IGNORECASE,
 )
+# "2 tablets in the morning, 1 at night": another count, without its unit.
+_AND_MORE = re.compile(rf"(?<![\w.,/]){_COUNT}\s+(?:at|in the|with|every|each)\b", re.IGNORECASE)
 _POUR = re.compile(rf"(?<![\w.,/-])(\d+(?:\.\d+)?)\s*{_ML}", re.IGNORECASE)
 _MOST_ML = Decimal(200)
 _AS_NEEDED = re.compile(r"\b(?:as|when|if|where) (?:needed|required|necessary)\b|\bp\.?r\.?n\b", re.IGNORECASE)
@@ -269,10 +302,12 @@ def _measured(value: Decimal, code: str, unit: str) -> Taken | None:
 
 def _taken_in_words(text: str) -> Taken | None:
     """Units, amount or volume named in an instruction; None where it names two, as in "one now, two at night"."""
+    text = _instruction(text)
     counts = {_count(match[1].lower()) for match in _TAKE.finditer(text)}
     if counts:
         count = counts.pop()
-        return Taken(count=count) if not counts and 0 < count <= _MOST_TABLETS else None
+        is_sole = not counts and not _AND_MORE.search(_TAKE.sub(" ", text))
+        return Taken(count=count) if is_sole and 0 < count <= _MOST_TABLETS else None
     # "10 mL (500 mg/5 mL)" gives 10 mL: what stands over a volume is the strength.
     plain = _PER_VOLUME.sub(" ", text)
     amounts = {_amount(match) for match in _STRENGTH.finditer(plain)}

@@ -19,7 +19,16 @@ from typing import Any
 
 from cds.facts.coding import by_code, by_text, codings, names, says, texts
 from cds.facts.dates import moment
-from cds.facts.dose import Component, Ingredient, components, daily_amount, elemental, highest_single, is_as_needed
+from cds.facts.dose import (
+    Component,
+    Ingredient,
+    components,
+    daily_amount,
+    elemental,
+    highest_single,
+    is_as_needed,
+    measured_of,
+)
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.record import DRAFTS, Record, Resource
 from cds.facts.units import normal_unit
@@ -260,10 +269,12 @@ def _spoken(product: Product) -> Iterator[str]:
 
 
 def _component_means(name: str, concept: Concept) -> bool:
-    if any(says(name, (phrase,)) for phrase in concept.void):
+    plain = name.replace("-", " ")
+    if any(says(text, (phrase,)) for phrase in concept.void for text in (name, plain)):
         return False
-    words = name.split()
-    return says(name, concept.text) or (bool(words) and words[0].strip("().:") in concept.ingredient)
+    words = plain.split()
+    is_first = bool(words) and words[0].strip("().:") in concept.ingredient
+    return is_first or says(name, concept.text) or bool(measured_of(name, concept.ingredient))
 
 
 def dose_of(base: KnowledgeBase, product: Product, concept: Concept) -> Dose:

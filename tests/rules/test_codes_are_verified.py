@@ -43,6 +43,8 @@ TWINS_AND_MORE = {
 }
 # family, the concepts that share codes, the codes; each with its reason.
 SHARED_CODES: dict[tuple[str, frozenset[str]], set[Pair]] = {
+    # The name of the group says both.
+    ("medications", frozenset({"calcium-supplement", "prenatal-multivitamin"})): {("atc", "A11AA02")},
     # SNOMED CT has one code for the answer and for the condition; the element of the record tells them apart.
     ("pregnancy", frozenset({"pregnant-value", "pregnancy"})): {("sct", "77386006")},
     # Who carries twins is pregnant.
