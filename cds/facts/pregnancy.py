@@ -122,6 +122,15 @@ class Evidence:
         self.doubts.append(doubt)
         self.hints.append(since or self.today)
 
+    def forget_dates(self) -> None:
+        """Leave out what in the record of a child is about her own birth."""
+        if self.datings or self.due or self.ends:
+            self.doubts.append("dates of a pregnancy or birth in the record of a child are about her own birth")
+        self.datings.clear()
+        self.due.clear()
+        self.ends.clear()
+        self.hints.clear()
+
     @property
     def ended(self) -> End | None:
         """The last end."""
@@ -153,6 +162,8 @@ def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzin
     _gestational_ages(base, record, evidence, zone)
     _last_periods(base, record, evidence, zone)
     _fetus_counts(base, record, evidence, zone)
+    if _is_child(base, patient, today, zone):
+        evidence.forget_dates()
     # One order, whatever the order of the record.
     evidence.doubts = sorted(set(evidence.doubts))
     return {**_decide(base, record, evidence, patient), ("person", "age"): _age(base, record, patient, today, zone)}
@@ -461,6 +472,17 @@ def _decide(base: KnowledgeBase, record: Record, evidence: Evidence, patient: Re
     return {PREGNANT: fact, **_companions(base, record, evidence, fact)}
 
 
+def _is_child(base: KnowledgeBase, patient: Resource | None, today: date, zone: tzinfo) -> bool:
+    """Whether she is too young for a pregnancy: a newborn's own gestational age must not make her pregnant."""
+    model = patient.read.model if patient else None
+    birth = moment(model.birthDate, zone) if model is not None else None
+    if birth is None or birth.first > today:
+        return False
+    born = birth.first
+    years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+    return years < base.number("pregnancy-youngest")
+
+
 def _never_pregnant(patient: Any) -> str:
     """Why this patient cannot be pregnant whatever else the record says; empty when she may be."""
     if patient is None:
@@ -541,7 +563,7 @@ def _companions(base: KnowledgeBase, record: Record, evidence: Evidence, pregnan
     current = pregnant.attributes.get("present") is True
     gap = record.gap("gestation")
     if current:
-        age = _gestational_age(base, evidence)
+        age = _gestational_age(base, evidence, gap)
     elif pregnant.state == "unknown":
         age = unknown(AGE, base.title_of(AGE), "pregnancy is not established")
     else:
@@ -597,12 +619,12 @@ def _fetuses(base: KnowledgeBase, evidence: Evidence, pregnant: Fact, age: Fact,
     return known(FETUSES, title, best.shown, day=best.day, sources=(best.source,), remarks=remarks, value=best.number)
 
 
-def _gestational_age(base: KnowledgeBase, evidence: Evidence) -> Fact:
+def _gestational_age(base: KnowledgeBase, evidence: Evidence, gap: str) -> Fact:
     title = base.title_of(AGE)
     rows = evidence.sorted_datings(evidence.last_end)
     doubts = tuple(evidence.doubts)
     if not rows:
-        reason = "; ".join(["not recorded", *doubts[:1]])
+        reason = "; ".join([gap or "not recorded", *doubts[:1]])
         return unknown(AGE, title, reason, doubts)
     best, limit = rows[0], base.number("dating-disagreement")
     remarks = [
