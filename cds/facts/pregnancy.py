@@ -122,14 +122,18 @@ class Evidence:
         self.doubts.append(doubt)
         self.hints.append(since or self.today)
 
-    def forget_dates(self) -> None:
-        """Leave out what in the record of a child is about her own birth."""
-        if self.datings or self.due or self.ends:
-            self.doubts.append("dates of a pregnancy or birth in the record of a child are about her own birth")
-        self.datings.clear()
-        self.due.clear()
-        self.ends.clear()
-        self.hints.clear()
+    def forget_her_own_birth(self, born: Moment) -> None:
+        """Leave out a pregnancy that began before she was born, and the birth of her own first day.
+
+        In the chart of a newborn the gestational age, the due date and the birth are those of her mother's pregnancy.
+        """
+        datings = [d for d in self.datings if self.today - timedelta(days=d.days) > born.last]
+        due = [d for d in self.due if d.day - timedelta(days=TERM) > born.last]
+        ends = [e for e in self.ends if not born.first <= e.day <= born.last]
+        if (len(datings), len(due), len(ends)) != (len(self.datings), len(self.due), len(self.ends)):
+            self.doubts.append("dates of a pregnancy that began before her own birth were not used")
+        self.datings, self.due, self.ends = datings, due, ends
+        self.hints = [day for day in self.hints if day > born.last]
 
     @property
     def ended(self) -> End | None:
@@ -162,8 +166,10 @@ def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzin
     _gestational_ages(base, record, evidence, zone)
     _last_periods(base, record, evidence, zone)
     _fetus_counts(base, record, evidence, zone)
-    if _is_child(base, patient, today, zone):
-        evidence.forget_dates()
+    model = patient.read.model if patient else None
+    born = moment(model.birthDate, zone) if model is not None else None
+    if born is not None and born.first <= today:
+        evidence.forget_her_own_birth(born)
     # One order, whatever the order of the record.
     evidence.doubts = sorted(set(evidence.doubts))
     return {**_decide(base, record, evidence, patient), ("person", "age"): _age(base, record, patient, today, zone)}
@@ -470,17 +476,6 @@ def _decide(base: KnowledgeBase, record: Record, evidence: Evidence, patient: Re
         return {PREGNANT: fact, **{key: absent(key, base.title_of(key), against) for key in others}}
     fact = _pregnant(base, record, evidence)
     return {PREGNANT: fact, **_companions(base, record, evidence, fact)}
-
-
-def _is_child(base: KnowledgeBase, patient: Resource | None, today: date, zone: tzinfo) -> bool:
-    """Whether she is too young for a pregnancy: a newborn's own gestational age must not make her pregnant."""
-    model = patient.read.model if patient else None
-    birth = moment(model.birthDate, zone) if model is not None else None
-    if birth is None or birth.first > today:
-        return False
-    born = birth.first
-    years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
-    return years < base.number("pregnancy-youngest")
 
 
 def _never_pregnant(patient: Any) -> str:

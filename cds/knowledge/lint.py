@@ -29,7 +29,6 @@ FACT_THRESHOLDS = {
     "gestation-longest": "d",
     "due-date-passed": "d",
     "pregnancy-condition-lookback": "d",
-    "pregnancy-youngest": "a",
     "pregnancy-status-lookback": "d",
     "due-date-recent": "d",
     "dating-disagreement": "d",

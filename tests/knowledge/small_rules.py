@@ -14,7 +14,6 @@ FACT_LIMITS = {
     "gestation-longest": "308 d",
     "due-date-passed": "21 d",
     "pregnancy-condition-lookback": "300 d",
-    "pregnancy-youngest": "10 a",
     "pregnancy-status-lookback": "300 d",
     "due-date-recent": "294 d",
     "dating-disagreement": "7 d",
