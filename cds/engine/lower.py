@@ -29,9 +29,11 @@ from cds.engine.expression import (
 )
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
+from cds.knowledge.vocabulary import KINDS
 
-_TEXT = {"side", "level", "pregnancy_range", "result", "reason"}
-_NUMBERS = {"value", "age", "dose", "single_dose", "days_after_counselling"}
+_WORDS = [word for kind in KINDS.values() for word in kind.words.values()]
+_TEXT = {word.attribute for word in _WORDS if word.argument == "word"}
+_NUMBERS = {word.attribute for word in _WORDS if word.argument == "threshold"}
 
 
 def lower(base: KnowledgeBase, hook: str) -> Program:

@@ -23,10 +23,10 @@ ANALYTES: dict[str, dict[str, Decimal]] = {
     "magnesium": {"mmol/L": Decimal(1), "mg/dL": Decimal("0.4114"), "meq/L": Decimal("0.5")},
     "vitamin-d-25oh": {"nmol/L": Decimal(1), "ng/mL": Decimal("2.496"), "ug/L": Decimal("2.496")},
     "creatinine": {"umol/L": Decimal(1), "mg/dL": 1 / Decimal("0.0113")},
-    "haemoglobin": {"g/L": Decimal(1), "g/dL": Decimal(10)},
     "body-mass-index": {"kg/m2": Decimal(1)},
     "systolic-blood-pressure": {"mm[Hg]": Decimal(1)},
     "diastolic-blood-pressure": {"mm[Hg]": Decimal(1)},
+    "haemoglobin": {"g/L": Decimal(1), "g/dL": Decimal(10)},
     "dietary-calcium": {"mg/d": Decimal(1), "g/d": Decimal(1000)},
     "gestational-age": {"d": Decimal(1), "wk": Decimal(7)},
 }

@@ -43,6 +43,14 @@ FACT_THRESHOLDS = {
     "albumin-adjustment-factor": "mmol/g",
 }
 
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_SEED = re.compile(r"S([1-9]|[12]\d|3[0-5])")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_NAMES_WITH_DIGITS = re.compile(r"25-OH|\b(?:19|20)\d\d\b|\bD[23]\b")
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+SUMMARY_LIMIT = 139
+
 # Numbers that lose their meaning out of order, whatever profile or site sets them: each is below the next, or, where
 # the last word says so, may equal it.
 ASCENDING = (
@@ -53,14 +61,6 @@ ASCENDING = (
     ("calcium-average-requirement", "calcium-average-requirement-adolescent", "at most"),
     ("calcium-reference-intake", "calcium-reference-intake-adolescent", "at most"),
 )
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-_SEED = re.compile(r"S([1-9]|[12]\d|3[0-5])")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_NAMES_WITH_DIGITS = re.compile(r"25-OH|\b(?:19|20)\d\d\b|\bD[23]\b")
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-SUMMARY_LIMIT = 139
 
 
 def placeholders(text: str) -> list[str]:
@@ -94,11 +94,11 @@ def check(base: KnowledgeBase) -> list[Problem]:
         if threshold.confidence in ("SECONDARY", "DESIGN"):
             text = f"threshold '{threshold.id}' ({threshold.catalogue}, {threshold.quoted}) is {threshold.confidence}"
             problems.append(_sign_off(threshold.place, text))
-    problems.extend(_out_of_order(base))
     for activity in base.activities.values():
         problems.extend(_check_clauses(base, activity.redundant))
         if not activity.code.code or not activity.code.display:
             problems.append(_at(activity.place, f"activity '{activity.id}' needs a code with a display"))
+    problems.extend(_out_of_order(base))
     problems.extend(_unused(base))
     problems.extend(_circles(base))
     return sorted(set(problems))
