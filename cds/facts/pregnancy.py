@@ -122,6 +122,19 @@ class Evidence:
         self.doubts.append(doubt)
         self.hints.append(since or self.today)
 
+    def forget_her_own_birth(self, born: Moment) -> None:
+        """Leave out a pregnancy that began before she was born, and the birth of her own first day.
+
+        In the chart of a newborn the gestational age, the due date and the birth are those of her mother's pregnancy.
+        """
+        datings = [d for d in self.datings if self.today - timedelta(days=d.days) > born.last]
+        due = [d for d in self.due if d.day - timedelta(days=TERM) > born.last]
+        ends = [e for e in self.ends if not born.first <= e.day <= born.last]
+        if (len(datings), len(due), len(ends)) != (len(self.datings), len(self.due), len(self.ends)):
+            self.doubts.append("dates of a pregnancy that began before her own birth were not used")
+        self.datings, self.due, self.ends = datings, due, ends
+        self.hints = [day for day in self.hints if day > born.last]
+
     @property
     def ended(self) -> End | None:
         """The last end."""
@@ -153,6 +166,10 @@ def pregnancy_facts(base: KnowledgeBase, record: Record, today: date, zone: tzin
     _gestational_ages(base, record, evidence, zone)
     _last_periods(base, record, evidence, zone)
     _fetus_counts(base, record, evidence, zone)
+    model = patient.read.model if patient else None
+    born = moment(model.birthDate, zone) if model is not None else None
+    if born is not None and born.first <= today:
+        evidence.forget_her_own_birth(born)
     # One order, whatever the order of the record.
     evidence.doubts = sorted(set(evidence.doubts))
     return {**_decide(base, record, evidence, patient), ("person", "age"): _age(base, record, patient, today, zone)}
@@ -541,7 +558,7 @@ def _companions(base: KnowledgeBase, record: Record, evidence: Evidence, pregnan
     current = pregnant.attributes.get("present") is True
     gap = record.gap("gestation")
     if current:
-        age = _gestational_age(base, evidence)
+        age = _gestational_age(base, evidence, gap)
     elif pregnant.state == "unknown":
         age = unknown(AGE, base.title_of(AGE), "pregnancy is not established")
     else:
@@ -597,12 +614,12 @@ def _fetuses(base: KnowledgeBase, evidence: Evidence, pregnant: Fact, age: Fact,
     return known(FETUSES, title, best.shown, day=best.day, sources=(best.source,), remarks=remarks, value=best.number)
 
 
-def _gestational_age(base: KnowledgeBase, evidence: Evidence) -> Fact:
+def _gestational_age(base: KnowledgeBase, evidence: Evidence, gap: str) -> Fact:
     title = base.title_of(AGE)
     rows = evidence.sorted_datings(evidence.last_end)
     doubts = tuple(evidence.doubts)
     if not rows:
-        reason = "; ".join(["not recorded", *doubts[:1]])
+        reason = "; ".join([gap or "not recorded", *doubts[:1]])
         return unknown(AGE, title, reason, doubts)
     best, limit = rows[0], base.number("dating-disagreement")
     remarks = [

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds.facts import Fact
@@ -59,6 +59,7 @@ def test_no_dating_says_so() -> None:
     assert (fact.state, fact.reason) == ("unknown", "not recorded")
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.integers(0, 301))
 def test_a_due_date_gives_the_day_exactly(today: int) -> None:
     assert days(due(today)) == Decimal(today)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cds.advise import Adviser
+from cds.facts.prefetch import prefetch_templates
 from cds.hooks import Card
 from cds.knowledge import load_knowledge
 from tests.patients import LOINC, NOW, SNOMED, Resource, cramps, diet, draft, due, observation, quantity, request
@@ -107,6 +108,12 @@ def test_the_newest_count_decides_and_of_one_day_the_larger(adviser: Adviser) ->
     assert cards(adviser, due(), diet(1000), *vanished)[SHORT].indicator == "info"
     same_day = (fetuses(1, "2026-10-01", "a"), fetuses(2, "2026-10-01", "b"))
     assert cards(adviser, due(), diet(1000), *same_day)[SHORT].indicator == "warning"
+
+
+def test_discovery_asks_for_the_number_of_fetuses(adviser: Adviser) -> None:
+    asked = prefetch_templates(adviser.knowledge, "patient-view")["pregnancy"]
+    for code in ("11878-6", "55281-0", "45371-2", "ANC.B8.DE109"):
+        assert f"|{code}" in asked
 
 
 # -- adolescents ------------------------------------------------------------------------------------------------------

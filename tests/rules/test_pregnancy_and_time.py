@@ -212,6 +212,39 @@ def test_the_gestational_age_of_a_baby_is_not_hers(adviser: Adviser) -> None:
     assert cards(adviser, of_the_baby, cramps(), diet(400)) == {}
 
 
+@pytest.mark.parametrize(
+    "own_birth",
+    [
+        observation("ga", LOINC, "57714-8", day(2), valueQuantity=quantity(38, "wk")),
+        observation("ga", LOINC, "18185-9", day(2), valueQuantity=quantity(38, "wk")),
+        edd(282),
+        edd(310, seen=60),
+        birth(2),
+    ],
+)
+def test_a_newborn_girl_is_not_pregnant_with_the_dates_of_her_own_birth(adviser: Adviser, own_birth: Resource) -> None:
+    assert cards(adviser, own_birth, *EVERYTHING, patient={"birthDate": day(2)}) == {}
+    assert cards(adviser, own_birth, *EVERYTHING, patient={"birthDate": "2026"}) == {}
+
+
+@pytest.mark.parametrize("born", ["2026-05-06", "2026-05-07", "2031-01-01"])
+def test_a_due_date_counts_where_the_pregnancy_began_after_her_own_birth(adviser: Adviser, born: str) -> None:
+    """200 days pregnant, she began on 2026-05-06; a birth date to come is an error and hides nothing."""
+    found = cards(adviser, edd(200), cramps(), patient={"birthDate": born})
+    assert (REVIEW in found) is (born == "2031-01-01")
+    assert REVIEW in cards(adviser, edd(200), cramps(), patient={"birthDate": "2026-05-05"})
+
+
+def test_a_recorded_status_counts_whatever_the_birth_date(adviser: Adviser) -> None:
+    assert REVIEW in cards(adviser, status(), edd(200), cramps(), patient={"birthDate": day(2)})
+
+
+def test_a_dating_that_was_not_supplied_is_not_called_unrecorded(adviser: Adviser) -> None:
+    detail = cards(adviser, diagnosis(30), cramps(), withheld=("pregnancy",))[REVIEW].detail or ""
+    assert "Gestational age: not recorded" not in detail
+    assert "Gestational age: pregnancy observations were not supplied" in detail
+
+
 @pytest.mark.parametrize("baby", ["Patient/baby", "RelatedPerson/baby", "http://ehr.example/fhir/Patient/baby"])
 def test_a_gestational_age_in_her_record_that_is_about_the_baby_is_not_hers(adviser: Adviser, baby: str) -> None:
     about = observation("ga", LOINC, "57714-8", day(2), valueQuantity=quantity(38, "wk"), focus=[{"reference": baby}])
