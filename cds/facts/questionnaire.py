@@ -24,7 +24,6 @@ from cds.knowledge.model import ItemMeaning, KnowledgeBase, MedicineItems, Quest
 from cds.knowledge.questionnaires import FOLLOW_UPS
 
 _OBSERVED = {"completed": "final", "amended": "amended", "in-progress": "preliminary"}
-_VOID = frozenset({"stopped", "entered-in-error"})
 _LINK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 # A question about another time, or one that a bare "no" would affirm, cannot be read from its wording.
 _NOT_NOW = re.compile(
@@ -96,9 +95,9 @@ def with_answers(base: KnowledgeBase, record: Record, today: date, zone: tzinfo)
 def _responses(base: KnowledgeBase, record: Record, remarks: list[str], zone: tzinfo) -> Iterator[_Response]:
     for resource in record.of("QuestionnaireResponse"):
         status = resource.raw.get("status")
-        if status in _VOID:
-            continue
-        if status not in _OBSERVED:
+        if not isinstance(status, str) or status not in _OBSERVED:
+            if status in ("stopped", "entered-in-error"):
+                continue
             remarks.append(f"{resource.name}: has no status that says it is completed; its answers were not used")
             continue
         model = resource.read.model
