@@ -300,7 +300,7 @@ def test_an_unreadable_answer_leaves_the_others_in_force() -> None:
     assert symptom("leg-redness", answers).state == "known"
 
 
-ODD = [None, [], {}, "x", 1, True, [None], [[]], {"a": 1}, 20261119, {"code": None}]
+ODD: list[Any] = [None, [], {}, "x", 1, True, [None], [[]], {"a": 1}, 20261119, {"code": None}]
 PLACES = ("status", "questionnaire", "authored", "item", "linkId", "text", "answer", "valueBoolean", "valueCoding")
 
 
@@ -308,12 +308,12 @@ PLACES = ("status", "questionnaire", "authored", "item", "linkId", "text", "answ
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_a_response_in_an_odd_shape_is_no_failure_and_does_not_silence_a_sound_one(place: str, odd: Any) -> None:
     """Whatever stands there, the swollen leg of the other response is seen."""
-    broken = foreign(item("1", NO, text="Tea"), id="broken", days=20)
+    broken = foreign(item("1", {"valueBoolean": False}, text="Tea"), id="broken", days=20)
     question = broken["item"][0]
     answer = question["answer"][0]
     holder = answer if place in answer or place == "valueCoding" else question if place in question else broken
     if place == "valueCoding":
-        del answer["valueBoolean"]
+        answer.clear()
     holder[place] = odd
     assert symptom("leg-swelling", broken, response(*SWOLLEN)).attributes["side"] == "left"
 
