@@ -24,7 +24,6 @@ from cds.knowledge.model import ItemMeaning, KnowledgeBase, MedicineItems, Quest
 from cds.knowledge.questionnaires import FOLLOW_UPS
 
 _OBSERVED = {"completed": "final", "amended": "amended", "in-progress": "preliminary"}
-_VOID = frozenset({"stopped", "entered-in-error"})
 _LINK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 # A question about another time, or one that a bare "no" would affirm, cannot be read from its wording.
 _NOT_NOW = re.compile(
@@ -80,7 +79,7 @@ def with_answers(base: KnowledgeBase, record: Record, today: date, zone: tzinfo)
         for row in _observations(base, record.patient_id, response):
             made.setdefault(row.type, []).append(row)
     for row in (
-        *_diagnoses(record, responses, today, zone),
+        *_diagnoses(base, record, responses, today, zone),
         *_medicines(base, record, responses, today, zone, remarks),
     ):
         made.setdefault(row.type, []).append(row)
@@ -96,9 +95,9 @@ def with_answers(base: KnowledgeBase, record: Record, today: date, zone: tzinfo)
 def _responses(base: KnowledgeBase, record: Record, remarks: list[str], zone: tzinfo) -> Iterator[_Response]:
     for resource in record.of("QuestionnaireResponse"):
         status = resource.raw.get("status")
-        if status in _VOID:
-            continue
-        if status not in _OBSERVED:
+        if not isinstance(status, str) or status not in _OBSERVED:
+            if status in ("stopped", "entered-in-error"):
+                continue
             remarks.append(f"{resource.name}: has no status that says it is completed; its answers were not used")
             continue
         model = resource.read.model
@@ -249,8 +248,11 @@ def _observations(base: KnowledgeBase, patient_id: str, response: _Response) -> 
 
 def _plain(base: KnowledgeBase, meaning: ItemMeaning, answer: Any) -> dict[str, Any]:
     value = _value(meaning, answer)
-    code = {"coding": own(meaning.target), "text": base.concepts[meaning.target].title}
-    return {"code": code, **value} if value else {}
+    return {"code": _concept(base, meaning.target), **value} if value else {}
+
+
+def _concept(base: KnowledgeBase, concept: str) -> dict[str, Any]:
+    return {"coding": own(concept), "text": base.concepts[concept].title}
 
 
 def _symptom(
@@ -331,7 +333,9 @@ def _newest_first(responses: list[_Response], today: date, zone: tzinfo) -> list
     return sorted(rows, key=lambda r: (r.order(zone), r.resource.name), reverse=True)
 
 
-def _diagnoses(record: Record, responses: list[_Response], today: date, zone: tzinfo) -> Iterator[Resource]:
+def _diagnoses(
+    base: KnowledgeBase, record: Record, responses: list[_Response], today: date, zone: tzinfo
+) -> Iterator[Resource]:
     """What she says that she has, as unconfirmed entries. The newest answer to a question decides; "no" is no entry."""
     decided: set[tuple[str, str]] = set()
     hers = {"reference": f"Patient/{record.patient_id}"}
@@ -350,7 +354,7 @@ def _diagnoses(record: Record, responses: list[_Response], today: date, zone: tz
                     ("Condition", "subject") if meaning.role == "condition" else ("AllergyIntolerance", "patient")
                 )
                 yield _resource(
-                    response, kind, row.link, code={"coding": own(meaning.target), "text": row.item.text or row.link},
+                    response, kind, row.link, code=_concept(base, meaning.target),
                     clinicalStatus=_status("condition-clinical", "active"),
                     verificationStatus=_status("condition-ver-status", "unconfirmed"),
                     **{holder: hers}, **_dated("recordedDate", response),

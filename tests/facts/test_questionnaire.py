@@ -300,6 +300,24 @@ def test_an_unreadable_answer_leaves_the_others_in_force() -> None:
     assert symptom("leg-redness", answers).state == "known"
 
 
+ODD: list[Any] = [None, [], {}, "x", 1, True, [None], [[]], {"a": 1}, 20261119, {"code": None}]
+PLACES = ("status", "questionnaire", "authored", "item", "linkId", "text", "answer", "valueBoolean", "valueCoding")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_a_response_in_an_odd_shape_is_no_failure_and_does_not_silence_a_sound_one(place: str, odd: Any) -> None:
+    """Whatever stands there, the swollen leg of the other response is seen."""
+    broken = foreign(item("1", {"valueBoolean": False}, text="Tea"), id="broken", days=20)
+    question = broken["item"][0]
+    answer = question["answer"][0]
+    holder = answer if place in answer or place == "valueCoding" else question if place in question else broken
+    if place == "valueCoding":
+        answer.clear()
+    holder[place] = odd
+    assert symptom("leg-swelling", broken, response(*SWOLLEN)).attributes["side"] == "left"
+
+
 def test_an_item_that_a_modifier_changes_is_not_read() -> None:
     changed = {
         **item("leg-swelling", YES),
@@ -311,6 +329,49 @@ def test_an_item_that_a_modifier_changes_is_not_read() -> None:
 @pytest.mark.parametrize("odd", [{"linkId": "a\n**b**", "text": "Swelling of the left leg", "answer": [YES]}])
 def test_a_link_id_that_is_no_plain_name_is_not_repeated(odd: Json) -> None:
     assert symptom("leg-swelling", foreign(odd)).sources == ("QuestionnaireResponse/qr",)
+
+
+# -- a questionnaire that the site has mapped -------------------------------------------------------------------------
+
+
+def booking(*items: Json, **more: Any) -> Json:
+    return response(*items, **{"questionnaire": "http://example.org/fhir/Questionnaire/antenatal-booking", **more})
+
+
+def test_the_codes_and_link_ids_of_a_site_mean_what_its_file_says() -> None:
+    fact = symptom("leg-cramps", booking(item("4.1", option("1")), item("4.2", option("R"))))
+    assert (fact.attributes["present"], fact.attributes["side"], fact.attributes["coded"]) == (True, "right", True)
+    assert symptom("leg-cramps", booking(item("4.1", option("2")))).attributes["present"] is False
+    assert symptom("leg-cramps", booking(item("4.1", option("9")))).state == "unknown"
+    assert exposure("dairy-frequency", booking(item("5.1", option("sometimes")))).attributes["level"] == "moderate"
+    assert value_of(fact_of("diet", "dietary-calcium", booking(item("5.2", {"valueInteger": 650})))) == 650
+
+
+@pytest.mark.parametrize(
+    ("answer", "present"),
+    [
+        ({"valueString": "yes"}, True),
+        ({"valueString": "No"}, False),
+        ({"valueCoding": {"system": "http://terminology.hl7.org/CodeSystem/v2-0136", "code": "Y"}}, True),
+        ({"valueCoding": {"system": "http://terminology.hl7.org/CodeSystem/v2-0136", "code": "N"}}, False),
+        ({"valueCoding": {"system": "http://example.org/answers", "code": "unknown"}}, None),
+        ({"valueString": "sometimes"}, True),
+        ({"valueString": "not sure"}, None),
+        ({"valueInteger": 1}, None),
+    ],
+)  # fmt: skip
+def test_yes_and_no_are_understood_in_their_usual_spellings(answer: Json, present: bool | None) -> None:
+    assert exposure("high-heels", booking(item("5.3", answer))).attributes.get("present") is present
+
+
+def test_an_item_that_the_site_did_not_map_is_read_by_its_wording_unless_it_says_not_to() -> None:
+    assert symptom("leg-swelling", booking(item("7", YES, text="Swelling of a leg"))).attributes["coded"] is False
+    assert symptom("leg-swelling", booking(item("9.1", YES, text="Swelling of a leg"))).state == "unknown"
+
+
+def test_a_medicine_of_a_site_form_counts_without_a_kind() -> None:
+    product, times = item("6.1", {"valueString": "Calcium carbonate 1250 mg"}), item("6.2", {"valueInteger": 2})
+    assert calcium(booking(item("6", below=[product, times]))).attributes["dose_known"] is False
 
 
 # -- questionnaires of others -----------------------------------------------------------------------------------------
