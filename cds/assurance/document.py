@@ -157,9 +157,16 @@ h2 { border-bottom: 2px solid #111; padding-bottom: .2rem; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.2rem; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { border: 1px solid #767676; padding: .3rem .45rem; text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
 thead th { background: #ececec; }
-tbody th { font-weight: 600; width: 16%; }
+tbody th { font-weight: 600; }
+.rules, .sheet, .sign { table-layout: fixed; }
+.rules th:nth-child(1), .rules th:nth-child(3) { width: 19%; }
+.rules th:nth-child(2) { width: 37%; }
+.sheet th:first-child { width: 16%; }
+.sign th:nth-child(1) { width: 36%; }
+.sign th:nth-child(2) { width: 14%; }
+.sign th:nth-child(5) { width: 12%; }
 td ul, th ul { margin: 0; padding-left: 1.1rem; }
 .running { color: #444; }
 .sign td { height: 2.2rem; }
@@ -169,9 +176,10 @@ _PRINT: Final = """\
 @page { size: A4; margin: 18mm 12mm 16mm;
   @top-left { content: %s; font: 8pt sans-serif; }
   @bottom-right { content: "Page " counter(page) " of " counter(pages); font: 8pt sans-serif; } }
-body { font-size: 9pt; margin: 0; max-width: none; padding: 0; }
+body { font-size: 8.5pt; margin: 0; max-width: none; padding: 0 1px 0 0; }
 section { break-before: page; }
-thead { display: table-header-group; }
+thead { display: table-header-group; break-after: avoid; }
+th, td { padding: .15rem .3rem; }
 tr, h3 { break-inside: avoid; }
 h2, h3, caption { break-after: avoid; }
 a { color: inherit; text-decoration: none; }

@@ -145,18 +145,23 @@ def _sheet(base: KnowledgeBase, rule: Rule) -> Iterator[tuple[str, Cell]]:
     """Part by part, all that a rule says and does; a part that it does not have is an empty cell."""
     yield "Identity", (f"{rule.id} {rule.version} of {rule.date.isoformat()}, catalogue {rule.catalogue}",)
     yield "Status", (rule.status if rule.status != "draft" else "draft: not signed by a clinician yet",)
-    yield "Founding text", tuple(rule.seed)
+    yield "Founding text", tuple(f"{id}: {base.statements[id].says}" for id in rule.seed)
     yield "Asked", tuple(f"{hook}: {_MOMENTS[hook]}" for hook in rule.hooks)
     if rule.concludes:
         users = [r.id for r in base.rules if rule.concludes in base.findings_of(r)]
         yield "Concludes", (f"Finding {rule.concludes}, used by {_named(users)}",)
     if rule.then is not None:
         yield from _advice(base, rule)
-    yield "Removes the cards of", tuple(sorted(suppressed_by(base, rule)))
-    yield "Is removed by", tuple(other.id for other in base.rules if rule.id in suppressed_by(base, other))
-    yield "Takes in the cards of", tuple(r.id for r in base.rules if r.then and rule.id in r.then.merge_into)
-    changers = [r.id for r in base.rules if r.then and r.then.modifies and rule.id in r.then.modifies.rules]
-    yield "Is changed by", tuple(changers)
+    removers = (other.id for other in base.rules if rule.id in suppressed_by(base, other))
+    changers = (r.id for r in base.rules if r.then and r.then.modifies and rule.id in r.then.modifies.rules)
+    for field, names in (
+        ("Removes the cards of", sorted(suppressed_by(base, rule))),
+        ("Is removed by", removers),
+        ("Takes in the cards of", (r.id for r in base.rules if r.then and rule.id in r.then.merge_into)),
+        ("Is changed by", changers),
+    ):
+        listed = _named(names)
+        yield field, _cell(listed) if listed else ()
     yield "When this may be wrong", (rule.caution,)
     yield "Evidence", tuple(_evidence(base, row) for row in rule.evidence)
     yield "Strength", (rule.strength,)

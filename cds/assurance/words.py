@@ -104,8 +104,8 @@ _FLAGS: Final[Mapping[tuple[str, bool], str]] = {
     ("active", False): "no longer active",
     ("dose_known", True): "its dose is known",
     ("dose_known", False): "its dose is not known",
-    ("selected", True): "selected by the clinician now",
-    ("selected", False): "not the one selected now",
+    ("selected", True): "selected or being signed now",
+    ("selected", False): "neither selected nor being signed now",
 }
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "side": {

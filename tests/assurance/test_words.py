@@ -66,7 +66,7 @@ def line(kind: str, concept: str, **words: Any) -> Condition:
         (line("data", "laboratory", supplied=False), "The laboratory part of the record was not supplied"),
         (
             line("order", "vitamin-d", selected=True, dose_known=False, as_="supplement"),
-            "Draft order: vitamin D, selected by the clinician now, its dose is not known (shown as [supplement])",
+            "Draft order: vitamin D, selected or being signed now, its dose is not known (shown as [supplement])",
         ),
         (line("condition", "hypercalcaemia", active=True), "Hypercalcaemia: active"),
         (line("medication", "vitamin-d", present=False), "Does not take, as far as supplied: vitamin D"),
