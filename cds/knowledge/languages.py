@@ -42,6 +42,8 @@ CARD_WORDS = {
     "draft": "Draft, not reviewed by a clinician yet.",
     "propose": "Propose: {title}",
     "remove-draft": "Remove the draft order {resource}",
+    "put-on-hold": "Propose to put on hold: {resource}",
+    "item": "{resource} item {link}",
     "without-id": "{type} without id",
     "unknown-element": "(unknown element)",
 }

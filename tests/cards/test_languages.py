@@ -181,6 +181,35 @@ def test_a_resource_without_id_is_named_in_the_language(knowledge: KnowledgeBase
     assert "without" not in foreign.phrase("a result is pending (Observation without id)")
 
 
+@pytest.mark.parametrize("tag", TAGS)
+def test_an_item_of_a_questionnaire_is_named_in_the_language(knowledge: KnowledgeBase, tag: str) -> None:
+    foreign = Foreign(knowledge, translate(knowledge, knowledge.languages[tag]))
+    said = foreign.phrase("not confirmed (QuestionnaireResponse/q1 item 4.2)")
+    assert "QuestionnaireResponse/q1" in said
+    assert "4.2" in said
+    assert "item" not in said
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "said"),
+    [
+        (
+            "es",
+            "at least 1300 mg/day (food 800 mg/day + A (B) 500 mg (draft, elemental calcium at most 500 mg/day, as needed))",
+            "al menos 1300 mg/día (alimentos 800 mg/día + A (B) 500 mg"
+            " (borrador, calcio elemental como máximo 500 mg/día, a demanda))",
+        ),
+        ("zh-Hans", "900 mg/day (food 900 mg/day of 2026-11-01)", "900 mg/d (食物 900 mg/d，2026-11-01)"),
+        ("es", "Calcium 500 mg/day plus (not recorded)", "Calcium 500 mg/day plus (not recorded)"),
+    ],
+)
+def test_amounts_in_a_list_are_translated_and_names_are_not(
+    knowledge: KnowledgeBase, tag: str, text: str, said: str
+) -> None:
+    foreign = Foreign(knowledge, translate(knowledge, knowledge.languages[tag]))
+    assert foreign.shown(Fact(("intake", "calcium"), "Total calcium intake", "known", {}, text)) == said
+
+
 # -- what is missing --------------------------------------------------------------------------------------------------
 
 SPANISH = """\
