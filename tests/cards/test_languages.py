@@ -195,7 +195,8 @@ def test_an_item_of_a_questionnaire_is_named_in_the_language(knowledge: Knowledg
     [
         (
             "es",
-            "at least 1300 mg/day (food 800 mg/day + A (B) 500 mg (draft, elemental calcium at most 500 mg/day, as needed))",
+            "at least 1300 mg/day (food 800 mg/day + A (B) 500 mg"
+            " (draft, elemental calcium at most 500 mg/day, as needed))",
             "al menos 1300 mg/día (alimentos 800 mg/día + A (B) 500 mg"
             " (borrador, calcio elemental como máximo 500 mg/día, a demanda))",
         ),
