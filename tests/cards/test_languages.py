@@ -133,7 +133,7 @@ def test_a_spanish_card_reads_as_a_clinician_would_write_it(adviser: Adviser) ->
 
 
 def test_a_chinese_card_reads_as_a_clinician_would_write_it(adviser: Adviser) -> None:
-    (card,) = adviser.advise(request("patient-view", due(), cramps(), swelling()), NOW, "zh-Hans").cards
+    card = adviser.advise(request("patient-view", due(), cramps(), swelling()), NOW, "zh-Hans").cards[0]
     assert card.detail is not None
     assert card.summary == "可能为深静脉血栓（DVT）：请立即评估；加压双功能超声。请勿按摩该腿。"
     assert "- 孕周：28 周 4 天，依据：预产期 2027-02-10" in card.detail
@@ -283,5 +283,5 @@ def test_a_card_is_english_as_a_whole_when_the_language_lacks_one_word_of_it(spa
 
 
 def test_a_language_that_nobody_wrote_is_answered_in_english(adviser: Adviser) -> None:
-    (card,) = adviser.advise(request("patient-view", due(), swelling()), NOW, "fr").cards
-    assert proof(card)["language"] == "en"
+    cards = adviser.advise(request("patient-view", due(), swelling()), NOW, "fr").cards
+    assert {proof(card)["language"] for card in cards} == {"en"}
