@@ -78,21 +78,25 @@ def test_a_card_whose_rules_are_translated_is_in_the_language_from_top_to_bottom
 @pytest.mark.parametrize("tag", TAGS)
 @pytest.mark.parametrize("name", REQUESTS)
 def test_language_changes_neither_indicator_nor_codes_nor_proof(adviser: Adviser, name: str, tag: str) -> None:
+    def without_words(resource: Any) -> Any:
+        """A proposed resource apart from the texts that a clinician reads."""
+        if not resource:
+            return resource
+        coded = {"code": resource.get("code", {}).get("coding")}
+        return {**resource, **coded, "reasonCode": None, "statusReason": None}
+
     def bones(advice: Advice) -> Any:
         cards = []
         for card in advice.cards:
             known = {key: value for key, value in proof(card).items() if key != "language"}
             actions = [
-                (
-                    a.type,
-                    a.resource_id,
-                    a.resource and {**a.resource, "code": a.resource["code"]["coding"], "reasonCode": 0},
-                )
+                (action.type, action.resource_id, without_words(action.resource))
                 for suggestion in card.suggestions
-                for a in suggestion.actions
+                for action in suggestion.actions
             ]
             reasons = [(reason.system, reason.code) for reason in card.override_reasons]
-            cards.append((card.indicator, actions, reasons, card.links, card.selection_behavior, known))
+            links = [(link.url, link.type) for link in card.links]
+            cards.append((card.indicator, actions, reasons, links, card.selection_behavior, known))
         return cards
 
     assert bones(advice_of(adviser, name, tag)) == bones(advice_of(adviser, name, "en"))
@@ -135,7 +139,8 @@ def test_a_spanish_card_reads_as_a_clinician_would_write_it(adviser: Adviser) ->
 def test_a_chinese_card_reads_as_a_clinician_would_write_it(adviser: Adviser) -> None:
     card = adviser.advise(request("patient-view", due(), cramps(), swelling()), NOW, "zh-Hans").cards[0]
     assert card.detail is not None
-    assert card.summary == "可能为深静脉血栓（DVT）：请立即评估；加压双功能超声。请勿按摩该腿。"
+    assert "可能为深静脉血栓" in card.summary
+    assert "请勿按摩" in card.summary
     assert "- 孕周：28 周 4 天，依据：预产期 2027-02-10" in card.detail
     assert "。 " not in card.detail
     action = card.suggestions[0].actions[0]
