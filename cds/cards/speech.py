@@ -19,14 +19,13 @@ from cds.knowledge.model import EvidenceSource, FactKey, KnowledgeBase, Threshol
 
 # Kinds whose value is what the record says: without a template it is shown as it is.
 _RECORD_KINDS = frozenset({
-    "lab", "vital", "condition", "allergy", "procedure", "imaging", "request", "symptom", "order", "medication",
-    "intake",
+    "lab", "vital", "condition", "allergy", "procedure", "request", "symptom", "order", "medication", "intake",
 })  # fmt: skip
-# Their values list product names; templates are looked for inside, not matched with the whole.
+# Their values list product names; templates are looked for where an amount stands: at the beginning and in brackets.
 _LISTS = frozenset({"order", "medication", "intake"})
 _LONGEST = 1000
 
-_NAME = r"[A-Za-z]+(?:/[A-Za-z0-9._:-]+| without id)"
+_NAME = r"[A-Za-z]+(?:/[A-Za-z0-9._:-]+| without id)(?: item [A-Za-z0-9._/-]+)?"
 _PATTERNS = {
     "day": r"\d{4}(?:-\d{2}(?:-\d{2})?)?",
     "number": r"-?\d+(?:\.\d+)?",
@@ -164,12 +163,13 @@ class Foreign(Speech):
             return fact.shown
 
     def _inside(self, text: str, templates: list[_Template]) -> str:
-        """The text with every template in it translated, from left to right, the most literal first."""
+        """The text with the amounts in it translated; product names stay as they are."""
         if len(text) > _LONGEST:
             return text
         done, at = [], 0
         while at < len(text):
-            said, end = self._here(text, at, templates)
+            spoken = at == 0 or text[at] == "(" or text[:at].endswith("; ")
+            said, end = self._here(text, at, templates) if spoken else (text[at], at + 1)
             done.append(said)
             at = end
         return "".join(done)
@@ -235,9 +235,11 @@ class Foreign(Speech):
         return said
 
     def _name(self, name: str) -> str:
-        """A resource as the card names it; ids stay as they are."""
+        """A resource, or an item of a questionnaire, as the card names it; ids stay as they are."""
+        name, item, link = name.partition(" item ")
         kind, without, _ = name.partition(" without id")
-        return self.word("without-id", type=kind) if without else name
+        said = self.word("without-id", type=kind) if without else name
+        return self.word("item", resource=said, link=link) if item else said
 
     def _entry(self, section: str, name: str) -> str:
         said = self._language.texts[section].get(name)

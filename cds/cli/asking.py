@@ -53,8 +53,8 @@ def answer(source: str, hook: str | None, settings: Settings) -> Iterator[Answer
         raise Stop(f"{given} is none of {', '.join(CONTEXTS)}", WRONG_USE)
     now = settings.now()
     knowledge = load_knowledge(settings.rules_dir, settings.site_file, settings.profile)
+    language = known_language(settings.language, knowledge.languages)
     with Adviser(knowledge, cross_check=settings.cross_check) as adviser:
-        language = known_language(settings.language, adviser.languages)
         try:
             advice = adviser.advise(parse_request(body, hook=asked), now, language)
         except (InvalidRequest, PatientMismatch) as error:

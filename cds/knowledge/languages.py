@@ -43,6 +43,7 @@ CARD_WORDS = {
     "propose": "Propose: {title}",
     "remove-draft": "Remove the draft order {resource}",
     "put-on-hold": "Propose to put on hold: {resource}",
+    "item": "{resource} item {link}",
     "without-id": "{type} without id",
     "unknown-element": "(unknown element)",
 }

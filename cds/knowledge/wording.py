@@ -15,11 +15,6 @@ def placeholders(text: str) -> list[str]:
     return _PLACEHOLDER.findall(text)
 
 
-def replaced(text: str, by: str) -> str:
-    """The text with every placeholder replaced by the same word."""
-    return _PLACEHOLDER.sub(lambda _: by, text)
-
-
 def has_number(text: str) -> bool:
     """Whether a number stands in the text itself; years and names like 25-OH are none."""
-    return re.search(r"\d", _NAMES_WITH_DIGITS.sub("", replaced(text, ""))) is not None
+    return re.search(r"\d", _NAMES_WITH_DIGITS.sub("", _PLACEHOLDER.sub("", text))) is not None

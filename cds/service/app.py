@@ -72,8 +72,8 @@ def create_app(settings: Settings) -> Starlette:
     """
     log = make_logger(settings.log_level)
     knowledge = load_knowledge(settings.rules_dir, settings.site_file, settings.profile)
+    language = known_language(settings.language, knowledge.languages)
     adviser = Adviser(knowledge, cross_check=settings.cross_check)
-    language = known_language(settings.language, adviser.languages)
     services = tuple(adviser.services())
 
     @asynccontextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal
@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cds.knowledge.languages import ENGLISH
 from cds.service.language import look_up
 
 ENV_PREFIX: Final = "PRENATAL_CDS_"
@@ -155,14 +156,17 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         raise SettingsError("\n".join(_line(fault) for fault in error.errors(include_url=False))) from None
 
 
-def known_language(tag: str, languages: Sequence[str]) -> str:
-    """The language of the rules that ``tag`` means.
+def known_language(tag: str, translations: Iterable[str]) -> str:
+    """The language that ``tag`` means: English, or one that the rules are translated into.
 
-    Raises SettingsError when there is none: a site that set a language must not be answered in another in silence.
+    Raises SettingsError when it is neither: a site that set a language must not be answered in another in silence.
     """
-    found = look_up(tag, languages)
+    known = (ENGLISH, *translations)
+    found = look_up(tag, known)
     if found is None:
-        raise SettingsError(f"{ENV_PREFIX}LANGUAGE: the rules have no such language; known are {', '.join(languages)}")
+        raise SettingsError(
+            f"{ENV_PREFIX}LANGUAGE (--language): the rules have no such language; known are {', '.join(known)}"
+        )
     return found
 
 

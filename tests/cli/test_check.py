@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.knowledge.small_rules import Rules
+from tests.knowledge.small_rules import REAL_RULES, Rules
 
 
 def test_rules_without_faults_end_in_a_count_of_everything(cli: Cli, rules: Rules) -> None:
@@ -51,6 +51,16 @@ def test_a_missing_case_is_a_problem(cli: Cli, rules: Rules) -> None:
     assert ended.code == 1
     assert "low-calcium.cases.yaml:1: no case has lab: serum-calcium at 'calcium-low' (2.1)" in ended.out
     assert "1 problem; 2 rules, 12 cases" in ended.out
+
+
+def test_a_missing_translation_is_listed_under_its_own_heading_and_is_a_failure(cli: Cli, rules: Rules) -> None:
+    rules.write("languages/es.yaml", (REAL_RULES / "languages" / "es.yaml").read_text(encoding="utf-8"))
+    ended = cli("check", "--rules", rules.root)
+    assert ended.code == 1
+    heading, *rows = ended.out.splitlines()
+    assert heading == "Missing or stale translations (these cards are shown in English):"
+    assert any(row.endswith("advice/low-calcium.yaml:1: es: rule 'low-calcium' is not translated") for row in rows)
+    assert " gaps; 2 rules, 12 cases" in rows[-1]
 
 
 def test_cases_are_held_against_the_default_profile_whichever_is_checked(cli: Cli, rules: Rules) -> None:

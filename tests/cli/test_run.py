@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 
 from cds.service import create_app, load_settings
 from tests.cli.conftest import NOW, Body, Cli, Ended, bundle, calcium
-from tests.knowledge.small_rules import Rules
+from tests.knowledge.small_rules import REAL_RULES, Rules
+from tests.knowledge.test_languages import LOW_SPANISH
 
 Ask = Callable[..., Ended]
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -37,6 +38,29 @@ def test_json_is_the_body_of_the_http_answer(asking: Ask, body: Body, rules: Rul
     answered = _over_http(rules, body)
     assert UUID.sub("uuid", ended.out) == UUID.sub("uuid", answered)
     assert json.loads(ended.out)["cards"][0]["summary"] == "Serum calcium 2.05 mmol/L is below 2.10 mmol/L"
+
+
+@pytest.fixture
+def spanish(rules: Rules) -> Rules:
+    """The rules that `asking` asks, one of them in Spanish."""
+    rules.write("languages/es.yaml", (REAL_RULES / "languages" / "es.yaml").read_text(encoding="utf-8"))
+    rules.write("advice/low-calcium.es.yaml", LOW_SPANISH)
+    return rules
+
+
+@pytest.mark.usefixtures("spanish")
+def test_cards_come_in_the_language_that_was_asked_for(asking: Ask, body: Body) -> None:
+    ended = asking("run", body, "--language", "es-MX")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("INFO  El calcio sérico 2.05 mmol/L es inferior a 2.10 mmol/L\n")
+    assert "Serum calcium 2.05 mmol/L is below" in asking("run", body).out
+
+
+@pytest.mark.usefixtures("spanish")
+def test_a_language_that_the_rules_do_not_have_is_refused(asking: Ask, body: Body) -> None:
+    ended = asking("run", body, "--language", "fr")
+    assert ended.code == 2
+    assert "the rules have no such language; known are en, es" in ended.err
 
 
 def test_no_card_is_said_in_words(asking: Ask, body: Body) -> None:
