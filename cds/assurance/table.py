@@ -215,6 +215,9 @@ def _suggestions(base: KnowledgeBase, rows: tuple[SuggestionRule, ...]) -> Cell:
 def _actions(base: KnowledgeBase, row: SuggestionRule) -> Iterator[Item]:
     if row.remove is not None:
         yield f"Removes the draft order [{row.remove}]"
+    if row.stop:
+        names = ", ".join(base.title_of(("medication", name)) for name in row.stop)
+        yield f"Proposes to put on hold what is active of: {names}"
     for name in row.create:
         activity = base.activities[name]
         urgency = "" if activity.priority == "routine" else f", {activity.priority}"

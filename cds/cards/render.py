@@ -218,8 +218,9 @@ def _suggestions(
     for suggestion in recommendation.suggest:
         if suggestion.remove is not None:
             actions = tuple(_removals(recommendation.bound.get(suggestion.remove, ()), speech))
-        elif suggestion.stop is not None:
-            facts = recommendation.bound.get(suggestion.stop, ())
+        elif suggestion.stop:
+            taken = (census.facts.get(("medication", name)) for name in suggestion.stop)
+            facts = tuple(fact for fact in taken if fact is not None and fact.state == "known")
             title = recommendation.rule.title
             actions = tuple(_pauses(record, facts, title, speech)) if record is not None else ()
         else:

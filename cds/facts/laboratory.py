@@ -49,6 +49,7 @@ ALARMS: dict[str, tuple[str | None, str | None]] = {
     "vitamin-d-25oh": ("vitamin-d-low", "vitamin-d-high"),
     "vitamin-d3-25oh": ("vitamin-d-low", "vitamin-d-high"),
     "creatinine": (None, "creatinine-high"),
+    "ferritin": ("ferritin-restless-legs", None),
 }
 _BOUND = "is only a bound"
 # The finest step of the engine's numbers: "<1.0" is at most this much below 1.0, so no limit lies between.

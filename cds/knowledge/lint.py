@@ -63,7 +63,6 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-_ARTICLE = {"order": "an order", "medication": "a medication"}
 
 
 def check(base: KnowledgeBase) -> list[Problem]:
@@ -228,12 +227,15 @@ def _check_suggestion(
     for name in suggestion.create:
         if name not in base.activities:
             yield _at(rule.place, f"suggest: no activity '{name}'{did_you_mean(name, list(base.activities))}")
-    for word, bind, kind in (("remove", suggestion.remove, "order"), ("stop", suggestion.stop, "medication")):
-        if bind is not None and bind not in bound:
-            yield _at(rule.place, f"suggest: nothing is bound to '{bind}'; add `as: {bind}` to {_ARTICLE[kind]}")
-        elif bind is not None and bound[bind] != {kind}:
-            kinds = " and ".join(sorted(bound[bind]))
-            yield _at(rule.place, f"suggest: '{word}' needs {_ARTICLE[kind]}, and '{bind}' is bound to {kinds}")
+    for name in suggestion.stop:
+        if name not in base.concepts:
+            yield _at(rule.place, f"suggest: no concept '{name}'{did_you_mean(name, list(base.concepts))}")
+    bind = suggestion.remove
+    if bind is not None and bind not in bound:
+        yield _at(rule.place, f"suggest: nothing is bound to '{bind}'; add `as: {bind}` to an order")
+    elif bind is not None and bound[bind] != {"order"}:
+        kinds = " and ".join(sorted(bound[bind]))
+        yield _at(rule.place, f"suggest: 'remove' needs an order, and '{bind}' is bound to {kinds}")
 
 
 def _fill(base: KnowledgeBase, text: str) -> str:

@@ -485,13 +485,13 @@ class _Loader:
                     entry["label"].text() if "label" in entry else "",
                     entry["create"].texts() if "create" in entry else (),
                     entry["remove"].text() if "remove" in entry else None,
-                    entry["stop"].text() if "stop" in entry else None,
+                    entry["stop"].texts() if "stop" in entry else (),
                 )
             )
             if len({"create", "remove", "stop"} & entry.keys()) != 1:
                 row.problem(
                     "a suggestion does one thing: it creates activities, removes the draft order bound to a name, or"
-                    " stops the active medicine bound to a name"
+                    " stops active medicines"
                 )
         return tuple(rows)
 

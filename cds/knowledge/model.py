@@ -192,7 +192,7 @@ class SuggestionRule:
     label: str
     create: tuple[str, ...] = ()
     remove: str | None = None
-    stop: str | None = None
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -271,6 +271,14 @@ class Rule:
         if self.then is not None:
             for variant in self.then.variants:
                 yield from variant.when
+
+
+def suggestions_of(rule: Rule) -> Iterator[SuggestionRule]:
+    """Every suggestion of a rule: those of its card, then those of its variants."""
+    if rule.then is not None:
+        yield from rule.then.card.suggest if rule.then.card else ()
+        for variant in rule.then.variants:
+            yield from variant.suggest or ()
 
 
 def conditions_of(clauses: tuple[Clause, ...] | Iterator[Clause]) -> Iterator[Condition]:
@@ -445,12 +453,7 @@ class KnowledgeBase:
 
     def activities_of(self, rule: Rule) -> tuple[Activity, ...]:
         """Every activity that a card of this rule may suggest, in order, each once."""
-        if rule.then is None:
-            return ()
-        suggestions = list(rule.then.card.suggest) if rule.then.card else []
-        for variant in rule.then.variants:
-            suggestions.extend(variant.suggest or ())
-        ids = dict.fromkeys(id for suggestion in suggestions for id in suggestion.create)
+        ids = dict.fromkeys(id for suggestion in suggestions_of(rule) for id in suggestion.create)
         return tuple(self.activities[id] for id in ids)
 
     def findings_of(self, rule: Rule) -> tuple[str, ...]:
@@ -469,6 +472,7 @@ class KnowledgeBase:
                 if condition.is_fact:
                     wanted[condition.key] = None
                     wanted.update(dict.fromkeys(DERIVED.get(condition.key, ())))
+            wanted.update(dict.fromkeys(("medication", name) for s in suggestions_of(rule) for name in s.stop))
         return tuple(sorted(wanted))
 
     def title_of(self, key: FactKey) -> str:
