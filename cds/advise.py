@@ -7,14 +7,14 @@ AdviceError
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from cds.cards import PROOF, Foreign, Recommendation, Untranslated, recommend, render, standing
 from cds.cards.text import plain
-from cds.engine import Engine, Outcome, Program, Truth, Value, compile_program, trace
+from cds.engine import Engine, Expression, Outcome, Reference, Truth, Value, compile_program
 from cds.engine.lower import clause_expression, lower
 from cds.facts import Census, Fact, Record, prefetch_templates, take_census
 from cds.facts.record import PART_TITLES, OtherPatient
@@ -26,6 +26,7 @@ from cds.knowledge.model import AnyOf, Clause, conditions_of
 from cds.knowledge.vocabulary import HOOKS
 
 RESPONSE = "org.prenatal-cds.response"
+_Judge = Callable[[Expression], Truth]
 
 _SERVICES = {
     "patient-view": (
@@ -122,6 +123,7 @@ class Adviser:
     def __init__(self, knowledge: KnowledgeBase, *, cross_check: bool = True) -> None:
         self.knowledge = knowledge
         self._programs = {hook: lower(knowledge, hook) for hook in HOOKS}
+        self._references = {hook: Reference(program) for hook, program in self._programs.items()}
         self._engines = {
             hook: Engine(compile_program(program), cross_check=cross_check) for hook, program in self._programs.items()
         }
@@ -203,17 +205,16 @@ class Adviser:
 
     def evaluate(self, census: Census) -> Outcome:
         """Truth of every statement of the census' hook."""
-        declared = self._programs[census.hook].variables
-        values = {name: value for name, value in census.values().items() if name in declared}
-        return self._engines[census.hook].evaluate(values)
+        return self._engines[census.hook].evaluate(self._values(census))
 
     def explain(self, advice: Advice) -> tuple[RuleTrace, ...]:
         """Every rule of the hook: fired, suppressed, or silent with the condition that failed or was unknown."""
         verdict = standing(self.knowledge, advice.outcome, advice.census.hook)
         fired = {rule.id for rule in verdict.held}
         traces = []
+        judge = self._judge(advice.census)
         for rule in self.knowledge.rules_for(advice.census.hook):
-            trace_of = self.consider(advice.census, advice.outcome, rule)
+            trace_of = self._considered(advice.census, advice.outcome, rule, judge)
             if rule.concludes is None and trace_of.result == "fired" and rule.id not in fired:
                 trace_of = replace(trace_of, result="suppressed", by=verdict.removed.get(rule.id))
             traces.append(trace_of)
@@ -221,9 +222,12 @@ class Adviser:
 
     def consider(self, census: Census, outcome: Outcome, rule: Rule) -> RuleTrace:
         """One rule on its own, before suppression: fired or silent, with its conditions and exclusions."""
-        conditions = tuple(self._clauses(census, rule.when))
-        exclusions = tuple(self._clauses(census, rule.unless))
-        result = "fired" if self.holds(census, outcome, rule) else "silent"
+        return self._considered(census, outcome, rule, self._judge(census))
+
+    def _considered(self, census: Census, outcome: Outcome, rule: Rule, judge: _Judge) -> RuleTrace:
+        conditions = tuple(self._clause(census, clause, judge) for clause in rule.when)
+        exclusions = tuple(self._clause(census, clause, judge) for clause in rule.unless)
+        result = "fired" if self._holds(outcome, rule, judge) else "silent"
         return RuleTrace(rule, result, None, conditions, exclusions)
 
     def holds(self, census: Census, outcome: Outcome, rule: Rule) -> bool:
@@ -231,23 +235,28 @@ class Adviser:
 
         A finding that several rules conclude may be true without this one: such a rule is judged by its own lines.
         """
+        return self._holds(outcome, rule, self._judge(census))
+
+    def _holds(self, outcome: Outcome, rule: Rule, judge: _Judge) -> bool:
         if rule.concludes is None:
             return outcome.is_true(f"rule:{rule.id}")
         makers = [other for other in self.knowledge.rules if other.concludes == rule.concludes]
         if not outcome.is_true(f"finding:{rule.concludes}") or len(makers) == 1:
             return outcome.is_true(f"finding:{rule.concludes}")
-        excluded = any(clause.truth is Truth.TRUE for clause in self._clauses(census, rule.unless))
-        return not excluded and all(clause.truth is Truth.TRUE for clause in self._clauses(census, rule.when))
+        excluded = any(judge(clause_expression(self.knowledge, row)) is Truth.TRUE for row in rule.unless)
+        return not excluded and all(judge(clause_expression(self.knowledge, row)) is Truth.TRUE for row in rule.when)
 
-    def _clauses(self, census: Census, clauses: tuple[Clause, ...]) -> Iterator[ClauseTrace]:
-        program = self._programs[census.hook]
-        values = {name: value for name, value in census.values().items() if name in program.variables}
-        for clause in clauses:
-            yield self._clause(census, clause, program, values)
+    def _judge(self, census: Census) -> _Judge:
+        """The truth of any expression for this patient, by the reference evaluator."""
+        return self._references[census.hook].judge(self._values(census))
 
-    def _clause(self, census: Census, clause: Clause, program: Program, values: Mapping[str, Value]) -> ClauseTrace:
+    def _values(self, census: Census) -> dict[str, Value]:
+        declared = self._programs[census.hook].variables
+        return {name: value for name, value in census.values().items() if name in declared}
+
+    def _clause(self, census: Census, clause: Clause, judge: _Judge) -> ClauseTrace:
         """The clause and, for an `any`, its alternatives with their conditions."""
-        truth = trace(clause_expression(self.knowledge, clause), program, values).truth
+        truth = judge(clause_expression(self.knowledge, clause))
         keys = dict.fromkeys(c.key for c in conditions_of(iter((clause,))) if c.is_fact)
         facts = tuple(census.facts[key] for key in keys if key in census.facts)
         inner: tuple[Clause, ...] = ()
@@ -255,7 +264,7 @@ class Adviser:
             rows = clause.alternatives
             inner = tuple(AnyOf((row,), clause.place) if len(row) > 1 else row[0] for row in rows)
             inner = rows[0] if len(rows) == 1 else inner
-        parts = tuple(self._clause(census, part, program, values) for part in inner)
+        parts = tuple(self._clause(census, part, judge) for part in inner)
         return ClauseTrace(clause, clause_text(clause), truth, facts, parts)
 
 

@@ -187,6 +187,7 @@ def _advice(base: KnowledgeBase, rule: Rule) -> Iterator[tuple[str, Cell]]:
         yield "Changes", tuple(items)
     yield "Reasons to set it aside", tuple(base.override_reasons[reason] for reason in then.override_reasons)
     yield "Joins the card of", then.merge_into
+    yield "Links to the form", tuple(form.titles["en"] for id in then.questionnaires if (form := base.form(id)))
 
 
 def _variant(base: KnowledgeBase, variant: Variant, card: CardText | None) -> Cell:

@@ -103,6 +103,11 @@ class Reference:
         evaluation = _Evaluation(self, values)
         return {name: evaluation.statement(name) for name in self.statements}
 
+    def judge(self, values: Mapping[str, Value]) -> Callable[[Expression], Truth]:
+        """The truth of any expression for one patient; each statement below it is decided once."""
+        evaluation = _Evaluation(self, values)
+        return lambda expression: _function(expression)(evaluation)
+
 
 class _Evaluation:
     """One patient's values and the statements decided so far."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cds.knowledge.source import Place
-from cds.knowledge.vocabulary import DERIVED, DERIVED_TITLES, KINDS, Word
+from cds.knowledge.vocabulary import DERIVED, DERIVED_TITLES, HOOKS, KINDS, Word
 
 if TYPE_CHECKING:
     from cds.knowledge.languages import Language
@@ -440,6 +440,13 @@ class KnowledgeBase:
 
     def rules_for(self, hook: str) -> tuple[Rule, ...]:
         """Rules that may show on this hook, and the findings they need."""
+        return self._rules_by_hook[hook] if hook in HOOKS else ()
+
+    @cached_property
+    def _rules_by_hook(self) -> dict[str, tuple[Rule, ...]]:
+        return {hook: self._find_rules(hook) for hook in HOOKS}
+
+    def _find_rules(self, hook: str) -> tuple[Rule, ...]:
         shown = [rule for rule in self.rules if hook in rule.hooks and rule.concludes is None]
         needed: list[Rule] = []
         queue = list(shown)
@@ -465,6 +472,13 @@ class KnowledgeBase:
 
         Pregnancy and gestational age are always among them: every card shows them.
         """
+        return self._facts_by_hook[hook]
+
+    @cached_property
+    def _facts_by_hook(self) -> dict[str, tuple[FactKey, ...]]:
+        return {hook: self._find_facts(hook) for hook in HOOKS}
+
+    def _find_facts(self, hook: str) -> tuple[FactKey, ...]:
         wanted: dict[FactKey, None] = dict.fromkeys(ALWAYS)
         for rule in self.rules_for(hook):
             clauses = [*rule.clauses(), *(c for a in self.activities_of(rule) for c in a.redundant)]

@@ -73,11 +73,11 @@ def test_every_number_source_and_open_sign_off_is_printed(printed: str, knowledg
 @pytest.mark.parametrize(
     ("kind", "printed_fields"),
     [
-        (SuggestionRule, "label create remove"),
+        (SuggestionRule, "label create remove stop"),
         (CardText, "indicator summary detail suggest"),
         (Variant, "name when indicator summary detail suggest place"),
         (Modification, "rules replace add raise_indicator"),
-        (Advice, "card variants override_reasons merge_into modifies"),
+        (Advice, "card variants override_reasons merge_into modifies questionnaires"),
         (Activity, "id title code category priority redundant place"),
     ],
 )

@@ -27,7 +27,7 @@ def cards(
 def test_a_low_vitamin_d_beside_a_high_calcium_is_no_reason_to_add_vitamin_d(adviser: Adviser) -> None:
     asked = request("patient-view", due(), vitamin_d(20), calcium(2.75), albumin(40))
     found = {c.source.topic.code: c for c in adviser.advise(asked, NOW).cards if c.source.topic}
-    assert list(found) == ["high-calcium-result", "low-vitamin-d"]
+    assert list(found)[:2] == ["high-calcium-result", "low-vitamin-d"]
     assert "no vitamin D before the cause is known" in found["low-vitamin-d"].summary
 
 
