@@ -33,7 +33,7 @@ from cds.engine.expression import (
     Value,
     describe,
 )
-from cds.engine.reference import Node, Reference, reference, trace
+from cds.engine.reference import Reference, reference
 
 __all__ = [
     "All",
@@ -53,7 +53,6 @@ __all__ = [
     "IsKnown",
     "Kind",
     "Literal",
-    "Node",
     "Not",
     "Op",
     "Outcome",
@@ -67,5 +66,4 @@ __all__ = [
     "compile_program",
     "describe",
     "reference",
-    "trace",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any as Untyped
 
 from cds.engine.errors import EngineError
@@ -38,15 +37,6 @@ _COMPARE: Mapping[Op, Callable[[Untyped, Untyped], bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class Node:
-    """An expression with its truth for one patient, and the parts (or the statement) it rests on."""
-
-    expression: Expression
-    truth: Truth
-    parts: tuple[Node, ...] = ()
-
-
 def reference(program: Program, values: Mapping[str, Value]) -> dict[str, Truth]:
     """The truth of every statement, in the program's order. For many patients keep a `Reference`.
 
@@ -54,38 +44,6 @@ def reference(program: Program, values: Mapping[str, Value]) -> dict[str, Truth]
     circle.
     """
     return Reference(program)(values)
-
-
-def trace(expression: Expression, program: Program, values: Mapping[str, Value]) -> Node:
-    """The tree of every sub-expression with its truth; the part of a `Statement` is the statement's own tree.
-
-    Every part is evaluated, also those that a short cut would skip: an explanation shows what was looked at
-    and what was not known.
-    """
-    return _node(expression, program, _Evaluation(Reference(program), values), {})
-
-
-def _node(expression: Expression, program: Program, evaluation: _Evaluation, done: dict[str, Node]) -> Node:
-    if isinstance(expression, Statement):
-        # one tree per statement, shared: two references to it in each of fifty statements would otherwise
-        # double fifty times
-        evaluation.statement(expression.name)  # a circle is found here, before the tree is walked
-        if expression.name not in done:
-            done[expression.name] = _node(program.statements[expression.name], program, evaluation, done)
-        parts: tuple[Node, ...] = (done[expression.name],)
-    else:
-        parts = tuple(_node(part, program, evaluation, done) for part in _parts(expression))
-    return Node(expression, _function(expression)(evaluation), parts)
-
-
-def _parts(expression: Expression) -> tuple[Expression, ...]:
-    match expression:
-        case All(parts) | Any(parts):
-            return parts
-        case Not(part) | Definitely(part):
-            return (part,)
-        case _:
-            return ()
 
 
 Evaluate = Callable[["_Evaluation"], Truth]

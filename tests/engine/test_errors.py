@@ -23,6 +23,7 @@ from cds.engine import (
     Not,
     Op,
     Program,
+    Reference,
     Statement,
     Test,
     Truth,
@@ -31,7 +32,6 @@ from cds.engine import (
     durable,
     evaluate,
     reference,
-    trace,
 )
 
 VARIABLES = {"flag": Kind.BOOLEAN, "number": Kind.NUMBER, "text": Kind.TEXT}
@@ -252,4 +252,4 @@ def test_the_reference_refuses_a_circle_that_was_never_compiled() -> None:
     with pytest.raises(EngineError, match="statement 'a': refers to itself in a circle"):
         reference(circle, {})
     with pytest.raises(EngineError, match="in a circle"):
-        trace(Statement("a"), circle, {})
+        Reference(circle).judge({})(Statement("a"))

@@ -15,10 +15,10 @@ from cds.engine import (
     Expression,
     IsKnown,
     Kind,
-    Node,
     Not,
     Op,
     Program,
+    Reference,
     Statement,
     Test,
     Truth,
@@ -26,7 +26,6 @@ from cds.engine import (
     compile_program,
     describe,
     reference,
-    trace,
 )
 
 T, F, U = Truth.TRUE, Truth.FALSE, Truth.UNKNOWN
@@ -148,22 +147,18 @@ def test_excluded_middle_is_not_assumed_of_an_unknown() -> None:
     assert both(All((P, Not(P))), {"p": True}) is F
 
 
-def test_trace_shows_every_part_with_its_truth_and_follows_statements() -> None:
+def test_the_judge_tells_the_truth_of_each_part_and_follows_statements() -> None:
     low: Expression = Test("calcium", Op.LT, Decimal("2.1"))
     program = Program(VARIABLES, {"low": low, "it": All((Statement("low"), Not(P)))})
-    values: dict[str, Value] = {"calcium": Decimal(2)}
-    node = trace(Statement("it"), program, values)
-    conjunction = node.parts[0]
-    assert node.truth is conjunction.truth is U
-    assert conjunction.parts[0] == Node(Statement("low"), T, (Node(low, T),))
-    assert conjunction.parts[1] == Node(Not(P), U, (Node(P, U),))
+    judge = Reference(program).judge({"calcium": Decimal(2)})
+    assert [judge(part) for part in (Statement("it"), Statement("low"), low, Not(P))] == [U, T, T, U]
 
 
-def test_trace_of_statements_that_refer_twice_to_each_before_stays_small() -> None:
+def test_the_judge_of_statements_that_refer_twice_to_each_before_decides_each_once() -> None:
     statements: dict[str, Expression] = {"s0": P}
     for number in range(1, 60):
         statements[f"s{number}"] = All((Statement(f"s{number - 1}"), Statement(f"s{number - 1}")))
-    assert trace(Statement("s59"), Program(VARIABLES, statements), {"p": True}).truth is T
+    assert Reference(Program(VARIABLES, statements)).judge({"p": True})(Statement("s59")) is T
 
 
 def test_an_expression_reads_as_one_line_of_english() -> None:
