@@ -146,6 +146,7 @@ def _sheet(base: KnowledgeBase, rule: Rule) -> Iterator[tuple[str, Cell]]:
     yield "Identity", (f"{rule.id} {rule.version} of {rule.date.isoformat()}, catalogue {rule.catalogue}",)
     yield "Status", (rule.status if rule.status != "draft" else "draft: not signed by a clinician yet",)
     yield "Founding text", tuple(f"{id}: {base.statements[id].says}" for id in rule.seed)
+    yield "Level", (f"{base.level_of(rule)} (smaller comes first among cards of one indicator)",)
     yield "Asked", tuple(f"{hook}: {_MOMENTS[hook]}" for hook in rule.hooks)
     if rule.concludes:
         users = [r.id for r in base.rules if rule.concludes in base.findings_of(r)]

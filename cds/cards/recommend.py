@@ -112,7 +112,7 @@ def recommend(base: KnowledgeBase, census: Census, outcome: Outcome) -> tuple[Re
             if target is not None:
                 made[target] = _merged(made[target], made.pop(rule.id), with_summary=False)
     order = {rule.id: n for n, rule in enumerate(base.rules)}
-    ranked = sorted(made.values(), key=lambda r: (r.rank, base.topics[r.rule.topic].level, order[r.rule.id]))
+    ranked = sorted(made.values(), key=lambda r: (r.rank, base.level_of(r.rule), order[r.rule.id]))
     return _limited(ranked)
 
 

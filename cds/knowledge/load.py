@@ -56,10 +56,10 @@ from cds.knowledge.vocabulary import (
 )
 
 RULE_KEYS = (
-    "id", "title", "version", "status", "date", "catalogue", "seed", "hooks", "evidence", "strength", "caution",
-    "when", "unless", "suppresses", "concludes", "then",
+    "id", "title", "version", "status", "date", "catalogue", "seed", "hooks", "level", "evidence", "strength",
+    "caution", "when", "unless", "suppresses", "concludes", "then",
 )  # fmt: skip
-_REQUIRED = tuple(k for k in RULE_KEYS[: RULE_KEYS.index("unless")] if k != "seed")
+_REQUIRED = tuple(k for k in RULE_KEYS[: RULE_KEYS.index("unless")] if k not in ("seed", "level"))
 _SHARED_FOLDERS = ("valuesets", "sites", "profiles", "languages", "questionnaires")
 _ZERO = Decimal(0)
 _NO_DAY = date(1970, 1, 1)
@@ -395,6 +395,7 @@ class _Loader:
             catalogue=text.get("catalogue", ""),
             seed=entry["seed"].texts() if "seed" in entry else (),
             hooks=tuple(h.choice(HOOKS) for h in entry["hooks"].list()) if "hooks" in entry else (),
+            level=int(entry["level"].number()) if "level" in entry else None,
             evidence=self._evidence(entry.get("evidence")),
             strength=entry["strength"].choice(STRENGTHS) if "strength" in entry else "",
             caution=text.get("caution", ""),

@@ -243,7 +243,8 @@ class Advice:
 
 @dataclass(frozen=True)
 class Rule:
-    """One knowledge artifact: one file, one rule. ``id`` is file stem, test id, card topic and feedback key."""
+    """One knowledge artifact: one file, one rule. ``id`` is file stem, test id, card topic and feedback key; ``level``
+    orders its card among those of the same indicator where the topic's level does not fit."""
 
     id: str
     topic: str
@@ -254,6 +255,7 @@ class Rule:
     catalogue: str
     seed: tuple[str, ...]
     hooks: tuple[str, ...]
+    level: int | None
     evidence: tuple[Evidence, ...]
     strength: str
     caution: str
@@ -402,6 +404,10 @@ class KnowledgeBase:
     def number(self, id: str) -> Decimal:
         """The value of a threshold, in its unit."""
         return self.thresholds[id].value
+
+    def level_of(self, rule: Rule) -> int:
+        """Where the rule's card stands among those of the same indicator: the smaller, the earlier."""
+        return self.topics[rule.topic].level if rule.level is None else rule.level
 
     def rule(self, id: str) -> Rule:
         return self._rules_by_id[id]

@@ -92,7 +92,9 @@ def test_a_normal_calcium_replaces_the_proposal_to_measure_it(adviser: Adviser) 
 def test_one_card_of_self_care_carries_leg_load_and_side_lying(adviser: Adviser) -> None:
     (card,) = [c for c in cards_of(adviser, request("patient-view", due(), cramps())) if "Self-care" in c.summary]
     ids = [rule["id"] for rule in proof(card)["rules"]]
-    assert ids == ["leg-cramps-self-care", "side-lying-from-late-pregnancy", "reduce-leg-load"]
+    education = ["nutrition-assessment-missing", "reduce-leg-load"]
+    assert ids == ["leg-cramps-self-care", "side-lying-from-late-pregnancy", *education]
+    assert any("Questionnaire" in link.label for link in card.links)
     assert card.detail is not None
     assert "not flat on the back" in card.detail
     assert "Resting with legs raised is an option." not in card.detail
