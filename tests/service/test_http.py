@@ -436,8 +436,8 @@ def _form_link(client: httpx.Client, chart: dict[str, Any], **headers: str) -> s
     chart["prefetch"]["pregnancy"] = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": due}]}
     answer = client.post(VIEW, json=chart, headers=headers)
     assert answer.status_code == 200, answer.text
-    (card,) = [c for c in answer.json()["cards"] if c["source"]["topic"]["code"] == "nutrition-assessment-missing"]
-    return str(card["links"][0]["url"])
+    (link,) = [k for c in answer.json()["cards"] for k in c.get("links", ()) if k["label"].startswith("Questionnaire")]
+    return str(link["url"])
 
 
 def test_a_card_links_to_the_form_at_the_address_that_was_called(
