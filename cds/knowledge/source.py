@@ -33,6 +33,17 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+def _compose(text: str) -> Any:
+    """The root node. libyaml reads ten times faster; where it finds fault, or an anchor may be, Python says which."""
+    fast = getattr(yaml, "CSafeLoader", None)
+    if fast is not None and "&" not in text and "*" not in text:
+        try:
+            return yaml.compose(text, Loader=fast)
+        except yaml.YAMLError:
+            pass
+    return yaml.compose(text, Loader=_PlainLoader)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where in rules/ something stands: path relative to the rules folder, and a path inside the file."""
@@ -59,7 +70,7 @@ class Reader:
         """The file's root item. A file that is not YAML is one problem and reads as empty."""
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
+            node = _compose(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 1
