@@ -73,7 +73,7 @@ def render(
         override_reasons=tuple(
             Coding(system=OVERRIDE_SYSTEM, code=reason, display=base.override_reasons[reason]) for reason in reasons
         ),
-        links=(*_forms(base, recommendation, public_url), *_links(base, recommendation)),
+        links=(*_forms(base, recommendation, public_url, speech), *_links(base, recommendation)),
         extension={PROOF: {"language": speech.tag, **_proof(base, census, recommendation, now)}},
     )
 
@@ -183,13 +183,16 @@ def _label(base: KnowledgeBase, row: Evidence, speech: Speech) -> str:
     return f"{name}, {row.section}" if row.section else name
 
 
-def _forms(base: KnowledgeBase, recommendation: Recommendation, public_url: str | None) -> Iterator[Link]:
+def _forms(
+    base: KnowledgeBase, recommendation: Recommendation, public_url: str | None, speech: Speech
+) -> Iterator[Link]:
     """Links to the questionnaires that the rules of the card name."""
     ids = [id for part in recommendation.parts if part.rule.then for id in part.rule.then.questionnaires]
     for form in (base.form(id) for id in dict.fromkeys(ids)):
         if form is not None:
             url = f"{public_url.rstrip('/')}/questionnaires/{form.id}" if public_url else form.url
-            yield Link(label=f"Questionnaire: {form.titles['en']}", url=url, type="absolute")
+            label = speech.word("questionnaire", title=form.titles.get(speech.tag, form.titles["en"]))
+            yield Link(label=label, url=url, type="absolute")
 
 
 def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link]:

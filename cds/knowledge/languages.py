@@ -44,6 +44,7 @@ CARD_WORDS = {
     "remove-draft": "Remove the draft order {resource}",
     "put-on-hold": "Propose to put on hold: {resource}",
     "item": "{resource} item {link}",
+    "questionnaire": "Questionnaire: {title}",
     "without-id": "{type} without id",
     "unknown-element": "(unknown element)",
 }
