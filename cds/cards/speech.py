@@ -134,7 +134,9 @@ class Foreign(Speech):
         return self._value(fact) if fact.shown else self.title(fact.key, fact.title)
 
     def brief(self, fact: Fact) -> str:
-        # The short form lists product names, which are the record's.
+        # A short form is product names or a result, which are the record's, but for the amount of a total.
+        if fact.brief and fact.key[0] == "intake":
+            return self._inside(fact.brief, self._shown.get("intake", []))
         return fact.brief or self.shown(fact)
 
     def phrase(self, text: str) -> str:
