@@ -98,6 +98,11 @@ def unmeasured(id: str, status: str) -> Resource:
     return {**draft(CALCIUM, id, status=status), "dosageInstruction": [{"text": "as told"}]}
 
 
+def as_needed(text: str, id: str = "taken", status: str = "active") -> Resource:
+    order = draft(text, id, 3, status=status)
+    return {**order, "dosageInstruction": [{**order["dosageInstruction"][0], "asNeededBoolean": True}]}
+
+
 def counselled() -> Resource:
     return {
         "resourceType": "Procedure", "id": "counselling", "status": "completed", "performedDateTime": "2026-10-20",
@@ -178,6 +183,11 @@ PATIENTS: dict[str, HookRequest] = {
     "calcium order, results withheld": signs(CALCIUM, withheld=("laboratory",)),
     "calcium order, nothing with a dose": request("order-sign", due(), unmeasured("taken", "active"), drafts=(
         unmeasured("draft", "draft"),)),
+    "calcium order beside calcium as needed": signs(CALCIUM, diet(900), as_needed("Calcium carbonate 500 mg tablet")),
+    "magnesium order as needed, kidney disease": request(
+        "order-sign", due(), diagnosis("709044004"),
+        drafts=(as_needed("Magnesium citrate 300 mg tablet", id="draft", status="draft"),),
+    ),
     "calcium in one large dose": signs("Calcium carbonate 1500 mg", times=1),
     "calcium above the limit": view(diet(1200), takes(CALCIUM, times=3)),
     "calcium above the limit at seventeen": view(diet(1900), takes(CALCIUM, times=3), patient=TEENAGER),
@@ -225,7 +235,10 @@ NAMES = [*STORED, *PATIENTS]
 # Its text is that of the rule; the profile for populations with little calcium lowers the indicator.
 OTHER_PROFILE = {("calcium-check-before-supplement", "supplement-programme")}
 
-AMOUNTS = ("at least", "at most", "mg/day", "IU/day", "days")
+AMOUNTS = (
+    "at least", "at most", "mg/day", "IU/day", "days", "elemental calcium", "elemental magnesium", "as needed",
+    "not stated", "not readable", "the label",
+)  # fmt: skip
 PIECES = {piece.strip(" .,:;()") for text in CARD_WORDS.values() for piece in re.split(r"\{\w+\}", text)}
 SCAFFOLD = [*sorted(piece for piece in PIECES if len(piece) > len("and")), *AMOUNTS]
 HAN = re.compile(r"[\u3400-\u9fff]")
