@@ -53,7 +53,9 @@ def render(
     """
     rule = recommendation.rule
     words = {name: speech.quoted(base.thresholds[name]) for name in _quoted(base, recommendation)}
-    spoken = {name: plain(_joined(map(speech.brief, facts)), 80) for name, facts in recommendation.bound.items()}
+    spoken = {
+        name: plain(_joined(map(speech.brief, facts), speech), 80) for name, facts in recommendation.bound.items()
+    }
     suggestions = tuple(_suggestions(base, census, recommendation, encounter_id, record, speech))
     reasons = rule.then.override_reasons if rule.then else ()
     first = rule.evidence[0]
@@ -73,7 +75,7 @@ def render(
         override_reasons=tuple(
             Coding(system=OVERRIDE_SYSTEM, code=reason, display=base.override_reasons[reason]) for reason in reasons
         ),
-        links=(*_forms(base, recommendation, public_url), *_links(base, recommendation)),
+        links=(*_forms(base, recommendation, public_url, speech), *_links(base, recommendation)),
         extension={PROOF: {"language": speech.tag, **_proof(base, census, recommendation, now)}},
     )
 
@@ -90,7 +92,9 @@ def _quoted(base: KnowledgeBase, recommendation: Recommendation) -> set[str]:
 def _detail(
     base: KnowledgeBase, census: Census, recommendation: Recommendation, words: dict[str, str], speech: Speech
 ) -> str:
-    escaped = {name: escape(_joined(map(speech.shown, facts)), 160) for name, facts in recommendation.bound.items()}
+    escaped = {
+        name: escape(_joined(map(speech.shown, facts), speech), 160) for name, facts in recommendation.bound.items()
+    }
     advice = speech.space.join(fill(part.text, {**words, **escaped}) for part in recommendation.detail)
     blocks = [advice, *_redundant_lines(recommendation, speech)]
     blocks.append(_list(speech.word("based-on"), map(speech.line, _based_on(census, recommendation))))
@@ -103,8 +107,8 @@ def _detail(
     return "\n\n".join(block for block in blocks if block)
 
 
-def _joined(words: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(words))
+def _joined(words: Iterable[str], speech: Speech) -> str:
+    return speech.semicolon.join(dict.fromkeys(words))
 
 
 def _list(title: str, lines: Iterable[str]) -> str:
@@ -117,7 +121,7 @@ def _list(title: str, lines: Iterable[str]) -> str:
 def _redundant_lines(recommendation: Recommendation, speech: Speech) -> Iterator[str]:
     """What is already ordered or done is said, not proposed again."""
     for activity, facts in recommendation.redundant:
-        sources = "; ".join(escape(speech.line(fact), 160) for fact in facts)
+        sources = speech.semicolon.join(escape(speech.line(fact), 160) for fact in facts)
         yield speech.word("redundant", title=activity.title, sources=sources)
 
 
@@ -140,7 +144,7 @@ def _unchecked(base: KnowledgeBase, recommendation: Recommendation, speech: Spee
     for part in recommendation.parts:
         for clause in part.unchecked:
             titles = {speech.title(c.key, base.title_of(c.key)): None for c in _conditions(clause)}
-            yield speech.word("already-applies", titles=", ".join(titles))
+            yield speech.word("already-applies", titles=speech.comma.join(titles))
 
 
 def _conditions(clause: Clause) -> Iterator[Condition]:
@@ -166,8 +170,8 @@ def _signature(base: KnowledgeBase, recommendation: Recommendation, speech: Spee
     rule = recommendation.rule
     signature = speech.word(
         "signature",
-        names=", ".join(f"{p.rule.id} {p.rule.version} ({p.rule.catalogue})" for p in recommendation.parts),
-        evidence="; ".join(_label(base, row, speech) for row in rule.evidence),
+        names=speech.comma.join(f"{p.rule.id} {p.rule.version} ({p.rule.catalogue})" for p in recommendation.parts),
+        evidence=speech.semicolon.join(_label(base, row, speech) for row in rule.evidence),
         strength=speech.strength(rule.strength),
         profile=base.profile,
         hash=base.hash[:12],
@@ -180,16 +184,19 @@ def _label(base: KnowledgeBase, row: Evidence, speech: Speech) -> str:
     year = f" {source.year}" if source.year else ""
     # Our own texts have no organisation that a reader knows; others are named by organisation and year.
     name = speech.source(source) if source.read == "local" else f"{source.organisation}{year}"
-    return f"{name}, {row.section}" if row.section else name
+    return f"{name}{speech.comma}{row.section}" if row.section else name
 
 
-def _forms(base: KnowledgeBase, recommendation: Recommendation, public_url: str | None) -> Iterator[Link]:
+def _forms(
+    base: KnowledgeBase, recommendation: Recommendation, public_url: str | None, speech: Speech
+) -> Iterator[Link]:
     """Links to the questionnaires that the rules of the card name."""
     ids = [id for part in recommendation.parts if part.rule.then for id in part.rule.then.questionnaires]
     for form in (base.form(id) for id in dict.fromkeys(ids)):
         if form is not None:
             url = f"{public_url.rstrip('/')}/questionnaires/{form.id}" if public_url else form.url
-            yield Link(label=f"Questionnaire: {form.titles['en']}", url=url, type="absolute")
+            label = speech.word("questionnaire", title=form.titles.get(speech.tag, form.titles["en"]))
+            yield Link(label=label, url=url, type="absolute")
 
 
 def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link]:

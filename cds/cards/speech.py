@@ -47,6 +47,8 @@ class Speech:
     tag = ENGLISH
     space = " "
     """Between two sentences."""
+    comma, semicolon = ", ", "; "
+    """Between the items of a list."""
 
     def word(self, name: str, **slots: str) -> str:
         """A text of the card itself."""
@@ -99,6 +101,8 @@ class Foreign(Speech):
         language = translated.language
         self.tag = language.tag
         self.space = " " if language.spaces else ""
+        if not language.spaces:
+            self.comma, self.semicolon = "，", "；"
         self.base = translated.base
         self.rules = translated.rules
         self._language = language
@@ -124,13 +128,15 @@ class Foreign(Speech):
         parts = [self.word("pair", title=title, value=self._value(fact)) if fact.shown else title]
         if fact.day is not None:
             parts.append(fact.day.isoformat())
-        return ", ".join([*parts, *(self._name(source) for source in fact.sources)])
+        return self.comma.join([*parts, *(self._name(source) for source in fact.sources)])
 
     def shown(self, fact: Fact) -> str:
         return self._value(fact) if fact.shown else self.title(fact.key, fact.title)
 
     def brief(self, fact: Fact) -> str:
-        # The short form lists product names, which are the record's.
+        # A short form is product names or a result, which are the record's, but for the amount of a total.
+        if fact.brief and fact.key[0] == "intake":
+            return self._inside(fact.brief, self._shown.get("intake", []))
         return fact.brief or self.shown(fact)
 
     def phrase(self, text: str) -> str:
@@ -196,7 +202,7 @@ class Foreign(Speech):
                     except Untranslated:
                         continue
             if "; " in text:
-                return "; ".join(self._phrase(part, templates) for part in text.split("; "))
+                return self.semicolon.join(self._phrase(part, templates) for part in text.split("; "))
         raise Untranslated
 
     def _said(self, template: _Template, match: re.Match[str], templates: list[_Template]) -> str:
@@ -218,7 +224,7 @@ class Foreign(Speech):
         if kind == "quantity":
             return self._quantity(found)
         if kind in ("name", "names"):
-            return ", ".join(self._name(name) for name in found.split(", "))
+            return self.comma.join(self._name(name) for name in found.split(", "))
         if kind == "path":
             return found.replace(CARD_WORDS["unknown-element"], self.word("unknown-element"))
         return found

@@ -44,6 +44,7 @@ CARD_WORDS = {
     "remove-draft": "Remove the draft order {resource}",
     "put-on-hold": "Propose to put on hold: {resource}",
     "item": "{resource} item {link}",
+    "questionnaire": "Questionnaire: {title}",
     "without-id": "{type} without id",
     "unknown-element": "(unknown element)",
 }
@@ -406,7 +407,15 @@ def _filled(base: KnowledgeBase, language: Language, text: str) -> str:
 
 
 def quantity_in(language: Language, text: str) -> str | None:
-    """A quantity in the language: '42 days' is '42 días'. None when one of its words is unknown."""
+    """A quantity in the language: '42 days' is '42 días'. None when one of its words is unknown.
+
+    A unit with a slot says where the number stands: 'day {number}' is '第 {number} 天'.
+    """
+    for name, said in language.units.items():
+        head, slot, tail = name.partition("{number}")
+        number = text.removeprefix(head).removesuffix(tail) if slot else ""
+        if number.isdecimal() and f"{head}{number}{tail}" == text:
+            return said.replace("{number}", number)
     unknown: list[str] = []
 
     def word(match: re.Match[str]) -> str:

@@ -58,7 +58,7 @@ def test_a_missing_translation_is_listed_under_its_own_heading_and_is_a_failure(
     ended = cli("check", "--rules", rules.root)
     assert ended.code == 1
     heading, *rows = ended.out.splitlines()
-    assert heading == "Missing or stale translations (these cards are shown in English):"
+    assert heading == "Missing or stale translations (these cards are shown in English)"
     assert any(row.endswith("advice/low-calcium.yaml:1: es: rule 'low-calcium' is not translated") for row in rows)
     assert " gaps; 2 rules, 12 cases" in rows[-1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from cds.service import SettingsError, create_app, load_settings
 from cds.service.language import look_up, negotiate
+from tests.service.conftest import NOON
 
 LANGUAGES = ("en", "es", "zh-Hans")
 VIEW = "/cds-services/prenatal-patient-view"
@@ -149,3 +150,72 @@ def test_an_error_is_told_in_english_whatever_was_asked(client: httpx.Client) ->
     answer = client.post(VIEW, content=json.dumps({}), headers={"Accept-Language": "es", "Content-Type": "text/plain"})
     assert answer.status_code == 415
     assert "content-language" not in answer.headers
+
+
+SUMMARIES = {
+    "en": "Leg cramps in pregnancy: review diet and check calcium before any supplement",
+    "es": "Calambres en las piernas en el embarazo: revise la dieta y el calcio antes de cualquier suplemento",
+    "zh-Hans": "妊娠期腿部抽筋：补充任何制剂之前，请先评估饮食并检查血钙",
+}
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("es-MX,es;q=0.9,en;q=0.8", "es"),
+        ("es-ES", "es"),
+        ("zh-CN", "zh-Hans"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans"),
+        ("zh-TW", "en"),
+        ("zh-TW,en;q=0.7", "en"),
+        ("zh-Hant-HK,es;q=0.3", "es"),
+        ("fr-CA,de;q=0.9", "en"),
+        ("*", "en"),
+        ("es;q=0,*", "en"),
+        ("en;q=0,zh-CN;q=0,*;q=0.1", "es"),
+        ("es;q=0", "en"),
+        ("es;q=0,zh;q=0,en;q=0", "en"),
+        ("", "en"),
+        (";;;,=,q=1,<script>", "en"),
+        ("es;q=high", "en"),
+        ("e" * 4000, "en"),
+        ("ES-mx ; Q=0.9 , en ; q=0.2", "es"),
+    ],
+)
+def test_a_client_is_answered_in_the_language_that_its_header_asks_for(
+    client: httpx.Client, cramps_chart: dict[str, Any], header: str, language: str
+) -> None:
+    answer = client.post(VIEW, json=cramps_chart, headers={"Accept-Language": header})
+    assert answer.status_code == 200
+    assert answer.headers["content-language"] == language
+    cards = answer.json()["cards"]
+    assert {card["extension"]["org.prenatal-cds.proof"]["language"] for card in cards} == {language}
+    assert SUMMARIES[language] in [card["summary"] for card in cards]
+
+
+def test_a_header_in_several_lines_counts_as_one(client: httpx.Client, cramps_chart: dict[str, Any]) -> None:
+    lines = [("Accept-Language", "fr"), ("Accept-Language", "es;q=0.5")]
+    assert client.post(VIEW, json=cramps_chart, headers=lines).headers["content-language"] == "es"
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [("", "es"), ("fr", "es"), ("*", "es"), ("zh-TW", "es"), ("es;q=0", "es"), ("en", "en"), ("zh-CN", "zh-Hans")],
+)
+def test_what_the_site_has_set_speaks_where_a_header_asks_for_none_of_ours(
+    spanish_site: str, cramps_chart: dict[str, Any], header: str, language: str
+) -> None:
+    url, headers = f"{spanish_site}{VIEW}", {"Accept-Language": header}
+    answer = httpx.post(url, json=cramps_chart, headers=headers, trust_env=False)
+    assert answer.headers["content-language"] == language
+    assert SUMMARIES[language] in [card["summary"] for card in answer.json()["cards"]]
+
+
+@pytest.fixture(scope="module")
+def spanish_site(serving: Serving) -> Iterator[str]:
+    """A service whose environment says PRENATAL_CDS_LANGUAGE=es-MX."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PRENATAL_CDS_LANGUAGE", "es-MX")
+        settings = load_settings({"log_level": "error", "fixed_now": NOON})
+    with serving(create_app(settings)) as base:
+        yield base
