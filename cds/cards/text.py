@@ -49,4 +49,5 @@ def sentence(text: str) -> str:
 
 def summary(text: str) -> str:
     """A card's summary: plain text of at most 139 characters (cds-hooks_2.0: fewer than 140)."""
-    return plain(text.replace("<", "").replace(">", ""), SUMMARY_LIMIT)
+    # A summary is plain text: no tag can come of the wide signs, and "<25 nmol/L" stays a bound.
+    return plain(text.replace("<", "＜").replace(">", "＞"), SUMMARY_LIMIT)

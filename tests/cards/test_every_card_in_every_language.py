@@ -138,6 +138,7 @@ PATIENTS: dict[str, HookRequest] = {
     "severe blood pressure": view(HEADACHE, pressure(165, 112)),
     "swelling, no pressure": view(finding("267038008", "oedema")),
     "swelling, no vital signs supplied": view(finding("267038008", "oedema"), withheld=("vitals",)),
+    "nothing about food, no questionnaires supplied": view(withheld=("questionnaireResponses",)),
     "high calcium with a stone now": view(*HIGH, diagnosis(text="Renal colic")),
     "high calcium with marked vomiting": view(
         *HIGH, diagnosis(code="O21.1", system="http://hl7.org/fhir/sid/icd-10-cm")

@@ -160,3 +160,8 @@ def test_a_heading_ends_with_the_full_stop_of_its_script() -> None:
     assert sentence("Low calcium.") == "Low calcium."
     assert sentence("Calcio bajo") == "Calcio bajo."
     assert sentence("血钙偏低") == "血钙偏低。"
+
+
+def test_a_bound_stays_a_bound_in_a_summary() -> None:
+    assert summary("25-OH vitamin D <25 nmol/L is low") == "25-OH vitamin D ＜25 nmol/L is low"
+    assert summary("calcium >3.5") == "calcium ＞3.5"
