@@ -14,6 +14,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^=])")
 _BLOCK_START = re.compile(r"^(\d{1,9})([.)])|^([-:])")
 _WEB_ADDRESS = re.compile(r"www\.", re.IGNORECASE)
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_UNDER, _OVER = re.compile(r"<=?\s*(?=\d)"), re.compile(r">=?\s*(?=\d)")
 _SPACE = re.compile(r"\s+")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 LONGEST = 300
@@ -48,5 +49,9 @@ def sentence(text: str) -> str:
 
 
 def summary(text: str) -> str:
-    """A card's summary: plain text of at most 139 characters (cds-hooks_2.0: fewer than 140)."""
-    return plain(text.replace("<", "").replace(">", ""), SUMMARY_LIMIT)
+    """A card's summary: plain text of at most 139 characters (cds-hooks_2.0: fewer than 140).
+
+    It holds no angle bracket, but a bound ("<4 ng/mL") must not turn into a value.
+    """
+    bounds = _OVER.sub("\N{GREATER-THAN OR EQUAL TO}", _UNDER.sub("\N{LESS-THAN OR EQUAL TO}", text))
+    return plain(bounds.replace("<", "").replace(">", ""), SUMMARY_LIMIT)

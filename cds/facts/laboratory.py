@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from cds.facts.coding import by_code, codings, texts
-from cds.facts.dates import Moment, age_in_days, order_of
+from cds.facts.dates import Moment, age_in_days, ages_in_days, order_of
 from cds.facts.model import Fact, Value, absent, known, unknown
 from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
 from cds.facts.record import Record
@@ -29,6 +29,14 @@ _PLAUSIBLE = {
     "corrected-calcium": "total-calcium",
     "ionised-calcium": "ionised-calcium",
     "albumin": "albumin",
+    "creatinine": "creatinine",
+    "magnesium": "magnesium",
+}
+# Concept -> the lowest limit below which a rule may call it low.
+_LOWEST_NORMAL = {
+    "serum-calcium": "total-calcium-low-early",
+    "corrected-calcium": "adjusted-calcium-low",
+    "ionised-calcium": "ionised-calcium-low-early",
 }
 LOOK_ALIKES = {
     "serum-calcium": ("whole-blood-calcium", "protein-corrected-calcium"),
@@ -101,7 +109,7 @@ class Result:
 def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> list[Result]:
     """All results of a concept that exist (not void, pending, future-dated or recorded as missing), newest first."""
     rows = [
-        _result(base, seen, concept)
+        _result(base, seen, concept, today)
         for seen in observations(base, record, frozenset({concept}), zone)
         if seen.standing not in ("void", "pending")
         and _is_past(seen.when, today)
@@ -109,21 +117,32 @@ def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone
     ]
     broken = unreadable(base, record, frozenset({concept}), zone)
     rows += [Result(b.name, b.when, None, "", "could not be read") for b in broken if _is_past(b.when, today)]
-    return sorted(rows, key=lambda r: (r.order(zone), r.problem is None, r.name), reverse=True)
+    # Of two results of one time the more alarming one counts: which of them is wrong is not ours to guess.
+    return sorted(
+        rows, key=lambda r: (r.order(zone), r.problem is None, _alarm(base, concept, r), r.name), reverse=True
+    )
+
+
+def _alarm(base: KnowledgeBase, concept: str, row: Result) -> Decimal:
+    """How far the result lies beyond the nearer limit that rules act on; negative within the limits."""
+    under, over = (base.thresholds.get(name) if name else None for name in ALARMS.get(concept, (None, None)))
+    far = [row.low - over.value] if over is not None and row.low is not None else []
+    far += [under.value - row.high] if under is not None and row.high is not None else []
+    return max(far, default=Decimal(0))
 
 
 def _is_past(when: Moment | None, today: date) -> bool:
     return when is None or when.first <= today
 
 
-def _result(base: KnowledgeBase, seen: Seen, concept: str) -> Result:
+def _result(base: KnowledgeBase, seen: Seen, concept: str, today: date) -> Result:
     found = quantity(seen.holder)
     if found is None:
         return Result(seen.name, seen.when, None, "", "has no number", seen)
     unit = _unit(seen, found)
     value = to_canonical(concept, found.value, unit)
     low, high = _ends(found.comparator, value)
-    problem = _problem(base, seen, concept, found, value)
+    problem = _problem(base, seen, concept, found, value) or _open_age(base, seen.when, concept, high, today)
     shown = f"{found.comparator or ''}{found.given}"
     if problem is not None or value is None:
         return Result(seen.name, seen.when, None, shown, problem, seen, low, high)
@@ -179,6 +198,19 @@ def _problem(base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, val
     return None
 
 
+def _open_age(base: KnowledgeBase, when: Moment | None, concept: str, high: Decimal | None, today: date) -> str | None:
+    """Whether a partial date leaves open that a calcium counts: it is then verified, never passed over in silence.
+
+    A low one counts for a shorter time than one in range or a high one.
+    """
+    if when is None or not when.is_partial or concept not in _LOWEST_NORMAL:
+        return None
+    is_low = high is not None and high < base.number(_LOWEST_NORMAL[concept])
+    windows = ("calcium-recency", *(["calcium-abnormal-window"] if is_low else []))
+    unclear = age_in_days(when, today, [base.number(name) for name in windows]) is None
+    return "has a date that leaves its age open" if unclear else None
+
+
 def _limits(base: KnowledgeBase, concept: str) -> tuple[Decimal, Decimal | None]:
     name = _PLAUSIBLE.get(concept)
     return (base.number(f"{name}-plausible-low"), base.number(f"{name}-plausible-high")) if name else (Decimal(0), None)
@@ -219,10 +251,12 @@ def _known(base: KnowledgeBase, key: FactKey, title: str, row: Result, today: da
         value=row.value,
         value_low=row.low if is_bound else None,
         value_high=row.high if is_bound else None,
-        age=age_in_days(when, today, base.day_limits),
     )
-    ranges = _against_ranges(base, row, key[1]) if key[0] == "lab" else {}
-    return replace(fact, attributes={**fact.attributes, **ranges})
+    if key[0] != "lab":
+        age = age_in_days(when, today, base.day_limits)
+        return fact if age is None else replace(fact, attributes={**fact.attributes, "age": age})
+    ranges = _against_ranges(base, row, key[1])
+    return replace(fact, attributes={**fact.attributes, **ages_in_days(when, today), **ranges})
 
 
 Range = tuple[Decimal | None, Decimal | None]
@@ -476,9 +510,8 @@ def _adjust(
         sources=tuple(dict.fromkeys((total.name, albumin.name))),
         remarks=remarks,
         value=value,
-        age=age_in_days(total.when, today, base.day_limits),
     )
-    return replace(fact, attributes={**fact.attributes, **_NO_RANGE})
+    return replace(fact, attributes={**fact.attributes, **ages_in_days(total.when, today), **_NO_RANGE})
 
 
 def _distance(total: Result, albumin: Result, zone: tzinfo) -> tuple[bool, timedelta, str]:
