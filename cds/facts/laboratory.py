@@ -9,6 +9,7 @@ result is low or high; where it proves neither, the fact is unknown as if there 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
@@ -18,7 +19,17 @@ from typing import Any
 from cds.facts.coding import by_code, codings, texts
 from cds.facts.dates import Moment, age_in_days, ages_in_days, order_of
 from cds.facts.model import Fact, Value, absent, known, unknown
-from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
+from cds.facts.observations import (
+    Quantity,
+    Seen,
+    effective,
+    glance,
+    is_about_another,
+    observations,
+    quantity,
+    standing,
+    unreadable,
+)
 from cds.facts.record import Record
 from cds.facts.units import to_canonical, unit_of
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
@@ -59,6 +70,7 @@ ALARMS: dict[str, tuple[str | None, str | None]] = {
     "creatinine": (None, "creatinine-high"),
     "ferritin": ("ferritin-restless-legs", None),
 }
+_MARKS = re.compile(r"[^a-z0-9+]+")
 _BOUND = "is only a bound"
 # The finest step of the engine's numbers: "<1.0" is at most this much below 1.0, so no limit lies between.
 _STEP = Decimal("0.000001")
@@ -113,14 +125,36 @@ def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone
         for seen in observations(base, record, frozenset({concept}), zone)
         if seen.standing not in ("void", "pending")
         and _is_past(seen.when, today)
+        and not is_about_another(record, seen)
         and not (seen.is_missing and quantity(seen.holder) is None)
     ]
     broken = unreadable(base, record, frozenset({concept}), zone)
     rows += [Result(b.name, b.when, None, "", "could not be read") for b in broken if _is_past(b.when, today)]
+    rows = rows or list(_named_in_words(base, record, concept, today, zone))
     # Of two results of one time the more alarming one counts: which of them is wrong is not ours to guess.
     return sorted(
         rows, key=lambda r: (r.order(zone), r.problem is None, _alarm(base, concept, r), r.name), reverse=True
     )
+
+
+def _named_in_words(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[Result]:
+    """Results without any known code whose name is one of the concept's: never read, but there, and to be verified."""
+    words = frozenset(base.concepts[concept].text)
+    for resource in record.of("Observation") if words else ():
+        seen = glance(base, resource)
+        if seen.asked or words.isdisjoint(_bare(text) for text in texts(resource.raw.get("code"))):
+            continue
+        model = resource.read.model
+        if model is None or standing(model.status) != "usable":
+            continue
+        found, when = quantity(model), effective(model, zone)
+        if found is not None and to_canonical(concept, found.value, found.unit) is not None and _is_past(when, today):
+            yield Result(resource.name, when, None, found.given, "is named in words only, without a code")
+
+
+def _bare(text: str) -> str:
+    """A name in lower case without marks: "Calcium, Serum" is "calcium serum"."""
+    return " ".join(_MARKS.sub(" ", text.lower()).split())
 
 
 def _alarm(base: KnowledgeBase, concept: str, row: Result) -> Decimal:
@@ -331,7 +365,9 @@ def _limit(limit: Any, unit: str | None, concept: str) -> Decimal | None:
 def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[str]:
     """What exists beside the results that count."""
     for seen in observations(base, record, frozenset({concept}), zone):
-        if seen.standing == "pending":
+        if seen.standing != "void" and is_about_another(record, seen):
+            yield f"a result is about another person ({seen.name})"
+        elif seen.standing == "pending":
             yield f"a result is pending ({seen.name})"
         elif seen.standing != "void" and not _is_past(seen.when, today):
             yield f"a result dated in the future was not used ({seen.name})"

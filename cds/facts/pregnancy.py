@@ -17,7 +17,7 @@ from cds.facts.coding import by_code, says, texts
 from cds.facts.conditions import clinical_state, exists, is_trusted, onset, performed
 from cds.facts.dates import Moment, moment, whole_years
 from cds.facts.model import Fact, absent, known, unknown
-from cds.facts.observations import Seen, observations, quantity
+from cds.facts.observations import Seen, is_about_another, observations, quantity
 from cds.facts.record import Record, Resource
 from cds.facts.units import to_canonical
 from cds.knowledge.model import FactKey, KnowledgeBase
@@ -47,8 +47,8 @@ _ITSELF = frozenset({"pregnancy", "multiple-pregnancy"})
 _WHILE_PREGNANT = _ITSELF | {"pregnancy-condition"}
 # What a system without codes answers to "pregnancy status"; any other word ("possible", "post partum") proves nothing.
 _ANSWERS = {
-    **dict.fromkeys(("pregnant", "currently pregnant", "is pregnant", "yes", "embarazada"), True),
-    **dict.fromkeys(("not pregnant", "not currently pregnant", "is not pregnant", "no", "no embarazada"), False),
+    **dict.fromkeys({"pregnant", "currently pregnant", "is pregnant", "yes", "embarazada"}, True),
+    **dict.fromkeys({"not pregnant", "not currently pregnant", "is not pregnant", "no", "no embarazada"}, False),
 }
 _MULTIPLE = Decimal(2)
 """What "multiple" or "twins" says of the number of fetuses: two at least."""
@@ -197,20 +197,10 @@ def _usable(
         if seen.standing in ("pending", "unusable"):
             doubts.append(f"{what} is not final ({seen.name})")
         elif seen.standing == "usable" and not seen.is_missing:
-            if _is_about_another(record, seen):
+            if is_about_another(record, seen):
                 doubts.append(f"{what} is about another person ({seen.name})")
             else:
                 yield seen
-
-
-def _is_about_another(record: Record, seen: Seen) -> bool:
-    """Whether the focus is another person: the maturity of a newborn in her record is no gestational age of hers."""
-    people = ("Patient/", "RelatedPerson/")
-    references = [row.reference or "" for row in seen.observation.focus or ()]
-    return any(
-        any(kind in reference for kind in people) and not reference.endswith(f"Patient/{record.patient_id}")
-        for reference in references
-    )
 
 
 def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:

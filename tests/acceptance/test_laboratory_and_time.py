@@ -198,3 +198,41 @@ def test_weeks_with_decimals_are_the_days_that_were_meant_and_never_the_next_wee
 ) -> None:
     advice = ask(adviser, PREGNANT, measured("18185-9", weeks, "wk", 0, "age"))
     assert advice.census.facts[("gestation", "age")].attributes["value"] == days
+
+
+# -- whose result it is, and what it is called ------------------------------------------------------------------------
+
+
+def test_a_calcium_of_the_newborn_in_her_record_is_not_hers(adviser: Adviser) -> None:
+    of_the_child = {**measured("2000-8", 3.2, "mmol/L"), "focus": [{"reference": "Patient/child"}]}
+    advice = ask(adviser, PREGNANT, DUE, CRAMPS, of_the_child)
+    assert REVIEW in topics(advice)
+    assert any("a result is about another person" in remark for remark in advice.remarks)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        {"text": "Serum calcium"},
+        {"coding": [{"system": "urn:oid:1.2.3", "code": "CA", "display": "CALCIUM, TOTAL"}]},
+        {"coding": [{"code": "2000-8", "display": "Calcium"}]},
+    ],
+)
+def test_a_calcium_without_a_known_code_is_verified_and_never_called_missing(
+    adviser: Adviser, code: dict[str, Any]
+) -> None:
+    found = topics(ask(adviser, PREGNANT, DUE, CRAMPS, {**measured("2000-8", 3.2, "mmol/L"), "code": code}))
+    assert "3.2 mmol/L" in said(found[UNUSABLE])
+    assert REVIEW not in found
+
+
+@pytest.mark.parametrize("name", ["Calcium urine", "Calcium intake", "Coronary calcium score"])
+def test_another_calcium_in_words_is_no_blood_level(adviser: Adviser, name: str) -> None:
+    found = topics(ask(adviser, PREGNANT, DUE, CRAMPS, {**measured("x", 3.2, "mmol/L"), "code": {"text": name}}))
+    assert UNUSABLE not in found
+    assert REVIEW in found
+
+
+def test_a_calcium_in_words_does_not_hide_a_coded_high_one(adviser: Adviser) -> None:
+    in_words = {**measured("2000-8", 2.3, "mmol/L", 1, "words"), "code": {"text": "Calcium"}}
+    assert HIGH in topics(ask(adviser, PREGNANT, DUE, in_words, measured("2000-8", 2.9, "mmol/L", 4)))
