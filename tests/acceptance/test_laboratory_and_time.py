@@ -236,3 +236,25 @@ def test_another_calcium_in_words_is_no_blood_level(adviser: Adviser, name: str)
 def test_a_calcium_in_words_does_not_hide_a_coded_high_one(adviser: Adviser) -> None:
     in_words = {**measured("2000-8", 2.3, "mmol/L", 1, "words"), "code": {"text": "Calcium"}}
     assert HIGH in topics(ask(adviser, PREGNANT, DUE, in_words, measured("2000-8", 2.9, "mmol/L", 4)))
+
+
+def test_a_newer_total_above_the_range_is_not_called_normal_by_an_older_ionised_calcium(adviser: Adviser) -> None:
+    older, newer = measured("1995-0", 1.2, "mmol/L", 30, "ionised"), measured("2000-8", 2.5, "mmol/L", 2, "total")
+    found = topics(ask(adviser, PREGNANT, DUE, CRAMPS, older, newer))
+    assert "calcium-not-interpretable" in found
+    assert NORMAL not in found
+
+
+@pytest.mark.parametrize("code", ["O80", "O82", "O02.1", "O03.4", "O04.5", "Z33.2", "Z37.1", "Z39.0", "O85"])
+def test_after_a_birth_or_a_loss_of_any_kind_no_cramp_or_nutrition_card_is_left(adviser: Adviser, code: str) -> None:
+    ended = {
+        "resourceType": "Condition",
+        "id": "end",
+        "subject": {"reference": "Patient/p1"},
+        "clinicalStatus": {"coding": [{"code": "active"}]},
+        "code": {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": code}]},
+        "recordedDate": day(2),
+    }
+    assert not ask(adviser, DUE, CRAMPS, ended).cards
+    leg = seen("449615005", 1, "leg", SNOMED, bodySite={"text": "left calf"})
+    assert topics(ask(adviser, DUE, CRAMPS, ended, leg)).keys() == {"possible-deep-vein-thrombosis"}
