@@ -30,7 +30,7 @@ from cds.engine.expression import (
 )
 from cds.facts.model import variable
 from cds.knowledge.model import AnyOf, Assertion, Clause, Condition, KnowledgeBase, Rule, conditions_of
-from cds.knowledge.vocabulary import BOUNDED
+from cds.knowledge.vocabulary import BOUNDED, BOUNDED_NUMBERS
 
 _KINDS = {"threshold": Kind.NUMBER, "word": Kind.TEXT, "flag": Kind.BOOLEAN}
 
@@ -121,7 +121,7 @@ def _assertion(base: KnowledgeBase, condition: Condition, assertion: Assertion) 
 
 
 def _may_be_bound(condition: Condition, assertion: Assertion) -> bool:
-    return condition.kind in BOUNDED and assertion.word.attribute == "value"
+    return condition.kind in BOUNDED and assertion.word.attribute in BOUNDED_NUMBERS
 
 
 def bounded(name: str, op: Op, limit: Decimal) -> Expression:

@@ -29,6 +29,7 @@ _SYSTEM_ALIASES = {
     "urn:oid:2.16.840.1.113883.6.3": "http://hl7.org/fhir/sid/icd-10",
     "urn:oid:2.16.840.1.113883.6.73": "http://www.whocc.no/atc",
 }
+_HOST = re.compile(r"[A-Za-z]+://[^/]*|urn:oid:", re.IGNORECASE)
 _LONGEST_TEXT = 2000
 OWN_SYSTEM = uuid.uuid4().urn
 """Codes of this system are our concepts themselves. Each process draws its own, so that no client can name it."""
@@ -78,6 +79,8 @@ def normal_system(system: str) -> str:
         plain = "http://" + plain.removeprefix("https://")
     if plain.startswith("http://snomed.info/sct/"):
         plain = "http://snomed.info/sct"
+    host = _HOST.match(plain)
+    plain = plain[: host.end()].lower() + plain[host.end() :] if host else plain
     return _SYSTEM_ALIASES.get(plain, plain)
 
 

@@ -92,6 +92,17 @@ def age_in_days(when: Moment | None, today: date, limits: Sequence[Decimal]) -> 
     return max(oldest, Decimal(0)) if youngest <= 0 else youngest
 
 
+def ages_in_days(when: Moment | None, today: date) -> dict[str, Decimal]:
+    """``age`` of a day; of a month or a year the least and the most that it may be, as age_low and age_high.
+
+    A month that has begun may not be over: what is recorded in it is at least of today.
+    """
+    if when is None:
+        return {}
+    oldest, youngest = Decimal((today - when.first).days), Decimal(max((today - when.last).days, 0))
+    return {"age_low": youngest, "age_high": oldest} if when.is_partial else {"age": oldest}
+
+
 def whole_years(birth: Moment, today: date) -> Decimal | None:
     """Completed years of life; None when a partial birth date leaves it open."""
     at_most, at_least = (

@@ -9,6 +9,7 @@ result is low or high; where it proves neither, the fact is unknown as if there 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
@@ -16,9 +17,19 @@ from decimal import Decimal
 from typing import Any
 
 from cds.facts.coding import by_code, codings, texts
-from cds.facts.dates import Moment, age_in_days, order_of
+from cds.facts.dates import Moment, age_in_days, ages_in_days, order_of
 from cds.facts.model import Fact, Value, absent, known, unknown
-from cds.facts.observations import Quantity, Seen, observations, quantity, unreadable
+from cds.facts.observations import (
+    Quantity,
+    Seen,
+    effective,
+    glance,
+    is_about_another,
+    observations,
+    quantity,
+    standing,
+    unreadable,
+)
 from cds.facts.record import Record
 from cds.facts.units import to_canonical, unit_of
 from cds.knowledge.model import FactKey, KnowledgeBase, quantity_text
@@ -29,6 +40,14 @@ _PLAUSIBLE = {
     "corrected-calcium": "total-calcium",
     "ionised-calcium": "ionised-calcium",
     "albumin": "albumin",
+    "creatinine": "creatinine",
+    "magnesium": "magnesium",
+}
+# Concept -> the lowest limit below which a rule may call it low.
+_LOWEST_NORMAL = {
+    "serum-calcium": "total-calcium-low-early",
+    "corrected-calcium": "adjusted-calcium-low",
+    "ionised-calcium": "ionised-calcium-low-early",
 }
 LOOK_ALIKES = {
     "serum-calcium": ("whole-blood-calcium", "protein-corrected-calcium"),
@@ -51,6 +70,7 @@ ALARMS: dict[str, tuple[str | None, str | None]] = {
     "creatinine": (None, "creatinine-high"),
     "ferritin": ("ferritin-restless-legs", None),
 }
+_MARKS = re.compile(r"[^a-z0-9+]+")
 _BOUND = "is only a bound"
 # The finest step of the engine's numbers: "<1.0" is at most this much below 1.0, so no limit lies between.
 _STEP = Decimal("0.000001")
@@ -101,29 +121,62 @@ class Result:
 def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> list[Result]:
     """All results of a concept that exist (not void, pending, future-dated or recorded as missing), newest first."""
     rows = [
-        _result(base, seen, concept)
+        _result(base, seen, concept, today)
         for seen in observations(base, record, frozenset({concept}), zone)
         if seen.standing not in ("void", "pending")
         and _is_past(seen.when, today)
+        and not is_about_another(record, seen)
         and not (seen.is_missing and quantity(seen.holder) is None)
     ]
     broken = unreadable(base, record, frozenset({concept}), zone)
     rows += [Result(b.name, b.when, None, "", "could not be read") for b in broken if _is_past(b.when, today)]
-    return sorted(rows, key=lambda r: (r.order(zone), r.problem is None, r.name), reverse=True)
+    rows = rows or list(_named_in_words(base, record, concept, today, zone))
+    # Of two results of one time the more alarming one counts: which of them is wrong is not ours to guess.
+    return sorted(
+        rows, key=lambda r: (r.order(zone), r.problem is None, _alarm(base, concept, r), r.name), reverse=True
+    )
+
+
+def _named_in_words(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[Result]:
+    """Results without any known code whose name is one of the concept's: never read, but there, and to be verified."""
+    words = frozenset(base.concepts[concept].text)
+    for resource in record.of("Observation") if words else ():
+        seen = glance(base, resource)
+        if seen.asked or words.isdisjoint(_bare(text) for text in texts(resource.raw.get("code"))):
+            continue
+        model = resource.read.model
+        if model is None or standing(model.status) != "usable":
+            continue
+        found, when = quantity(model), effective(model, zone)
+        if found is not None and to_canonical(concept, found.value, found.unit) is not None and _is_past(when, today):
+            yield Result(resource.name, when, None, found.given, "is named in words only, without a code")
+
+
+def _bare(text: str) -> str:
+    """A name in lower case without marks: "Calcium, Serum" is "calcium serum"."""
+    return " ".join(_MARKS.sub(" ", text.lower()).split())
+
+
+def _alarm(base: KnowledgeBase, concept: str, row: Result) -> Decimal:
+    """How far the result lies beyond the nearer limit that rules act on; negative within the limits."""
+    under, over = (base.thresholds.get(name) if name else None for name in ALARMS.get(concept, (None, None)))
+    far = [row.low - over.value] if over is not None and row.low is not None else []
+    far += [under.value - row.high] if under is not None and row.high is not None else []
+    return max(far, default=Decimal(0))
 
 
 def _is_past(when: Moment | None, today: date) -> bool:
     return when is None or when.first <= today
 
 
-def _result(base: KnowledgeBase, seen: Seen, concept: str) -> Result:
+def _result(base: KnowledgeBase, seen: Seen, concept: str, today: date) -> Result:
     found = quantity(seen.holder)
     if found is None:
         return Result(seen.name, seen.when, None, "", "has no number", seen)
     unit = _unit(seen, found)
     value = to_canonical(concept, found.value, unit)
     low, high = _ends(found.comparator, value)
-    problem = _problem(base, seen, concept, found, value)
+    problem = _problem(base, seen, concept, found, value) or _open_age(base, seen.when, concept, high, today)
     shown = f"{found.comparator or ''}{found.given}"
     if problem is not None or value is None:
         return Result(seen.name, seen.when, None, shown, problem, seen, low, high)
@@ -179,6 +232,19 @@ def _problem(base: KnowledgeBase, seen: Seen, concept: str, found: Quantity, val
     return None
 
 
+def _open_age(base: KnowledgeBase, when: Moment | None, concept: str, high: Decimal | None, today: date) -> str | None:
+    """Whether a partial date leaves open that a calcium counts: it is then verified, never passed over in silence.
+
+    A low one counts for a shorter time than one in range or a high one.
+    """
+    if when is None or not when.is_partial or concept not in _LOWEST_NORMAL:
+        return None
+    is_low = high is not None and high < base.number(_LOWEST_NORMAL[concept])
+    windows = ("calcium-recency", *(["calcium-abnormal-window"] if is_low else []))
+    unclear = age_in_days(when, today, [base.number(name) for name in windows]) is None
+    return "has a date that leaves its age open" if unclear else None
+
+
 def _limits(base: KnowledgeBase, concept: str) -> tuple[Decimal, Decimal | None]:
     name = _PLAUSIBLE.get(concept)
     return (base.number(f"{name}-plausible-low"), base.number(f"{name}-plausible-high")) if name else (Decimal(0), None)
@@ -219,10 +285,12 @@ def _known(base: KnowledgeBase, key: FactKey, title: str, row: Result, today: da
         value=row.value,
         value_low=row.low if is_bound else None,
         value_high=row.high if is_bound else None,
-        age=age_in_days(when, today, base.day_limits),
     )
-    ranges = _against_ranges(base, row, key[1]) if key[0] == "lab" else {}
-    return replace(fact, attributes={**fact.attributes, **ranges})
+    if key[0] != "lab":
+        age = age_in_days(when, today, base.day_limits)
+        return fact if age is None else replace(fact, attributes={**fact.attributes, "age": age})
+    ranges = _against_ranges(base, row, key[1])
+    return replace(fact, attributes={**fact.attributes, **ages_in_days(when, today), **ranges})
 
 
 Range = tuple[Decimal | None, Decimal | None]
@@ -297,7 +365,9 @@ def _limit(limit: Any, unit: str | None, concept: str) -> Decimal | None:
 def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[str]:
     """What exists beside the results that count."""
     for seen in observations(base, record, frozenset({concept}), zone):
-        if seen.standing == "pending":
+        if seen.standing != "void" and is_about_another(record, seen):
+            yield f"a result is about another person ({seen.name})"
+        elif seen.standing == "pending":
             yield f"a result is pending ({seen.name})"
         elif seen.standing != "void" and not _is_past(seen.when, today):
             yield f"a result dated in the future was not used ({seen.name})"
@@ -476,9 +546,8 @@ def _adjust(
         sources=tuple(dict.fromkeys((total.name, albumin.name))),
         remarks=remarks,
         value=value,
-        age=age_in_days(total.when, today, base.day_limits),
     )
-    return replace(fact, attributes={**fact.attributes, **_NO_RANGE})
+    return replace(fact, attributes={**fact.attributes, **ages_in_days(total.when, today), **_NO_RANGE})
 
 
 def _distance(total: Result, albumin: Result, zone: tzinfo) -> tuple[bool, timedelta, str]:

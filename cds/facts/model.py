@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Literal
 
 from cds.knowledge.model import FactKey
-from cds.knowledge.vocabulary import BOUNDED
+from cds.knowledge.vocabulary import BOUNDED, BOUNDED_NUMBERS
 
 Value = bool | Decimal | str
 _OPEN_END = Decimal(10**9)  # the largest number that the engine takes
@@ -117,13 +117,14 @@ class Census:
             for name, value in fact.attributes.items():
                 yield variable(key, name), value
             if key[0] in BOUNDED:
-                yield from _ends(key, fact.attributes)
+                for name in BOUNDED_NUMBERS:
+                    yield from _ends(key, fact.attributes, name)
 
 
-def _ends(key: FactKey, attributes: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
+def _ends(key: FactKey, attributes: Mapping[str, Value], name: str) -> Iterator[tuple[str, Value]]:
     """The least and the most that a number may be: an exact value is both, and an open end is beyond every limit."""
-    if "value" in attributes:
-        yield variable(key, "value_low"), attributes["value"]
-        yield variable(key, "value_high"), attributes["value"]
-    elif "value_low" in attributes and "value_high" not in attributes:
-        yield variable(key, "value_high"), _OPEN_END
+    if name in attributes:
+        yield variable(key, f"{name}_low"), attributes[name]
+        yield variable(key, f"{name}_high"), attributes[name]
+    elif f"{name}_low" in attributes and f"{name}_high" not in attributes:
+        yield variable(key, f"{name}_high"), _OPEN_END

@@ -70,6 +70,16 @@ def observations(base: KnowledgeBase, record: Record, concepts: frozenset[str], 
                     yield Seen(resource, match, holder, model, standing(model.status), when)
 
 
+def is_about_another(record: Record, seen: Seen) -> bool:
+    """Whether the focus is another person: what is measured on a newborn or a partner is not hers."""
+    people = ("Patient/", "RelatedPerson/")
+    references = [row.reference or "" for row in seen.observation.focus or ()]
+    return any(
+        any(kind in reference for kind in people) and not reference.endswith(f"Patient/{record.patient_id}")
+        for reference in references
+    )
+
+
 def standing(status: object) -> Standing:
     """What a status lets an Observation prove."""
     return _STANDING.get(status, "unusable") if isinstance(status, str) else "unusable"

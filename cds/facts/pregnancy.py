@@ -17,7 +17,7 @@ from cds.facts.coding import by_code, says, texts
 from cds.facts.conditions import clinical_state, exists, is_trusted, onset, performed
 from cds.facts.dates import Moment, moment, whole_years
 from cds.facts.model import Fact, absent, known, unknown
-from cds.facts.observations import Seen, observations, quantity
+from cds.facts.observations import Seen, is_about_another, observations, quantity
 from cds.facts.record import Record, Resource
 from cds.facts.units import to_canonical
 from cds.knowledge.model import FactKey, KnowledgeBase
@@ -38,13 +38,22 @@ _DUE_DATES = (
 )
 _EARLY_ULTRASOUND = (1, "early ultrasound")
 _GESTATIONAL_AGE, _LAST_PERIOD = 4, 5
+_EXPLICIT = 1
+"""Rank of an explicit pregnancy status among the signs."""
 
 # Diagnoses that are the pregnancy itself: when one of them is over, so is the pregnancy. The end of a vomiting, of a
 # gestational oedema or of "12 weeks gestation" is not.
 _ITSELF = frozenset({"pregnancy", "multiple-pregnancy"})
 _WHILE_PREGNANT = _ITSELF | {"pregnancy-condition"}
+# What a system without codes answers to "pregnancy status"; any other word ("possible", "post partum") proves nothing.
+_ANSWERS = {
+    **dict.fromkeys({"pregnant", "currently pregnant", "is pregnant", "yes", "embarazada"}, True),
+    **dict.fromkeys({"not pregnant", "not currently pregnant", "is not pregnant", "no", "no embarazada"}, False),
+}
 _MULTIPLE = Decimal(2)
 """What "multiple" or "twins" says of the number of fetuses: two at least."""
+_ROUNDED_WEEKS = Decimal("0.03")
+"""Days: 13 weeks 5 days written as 13.71 or 13.714 wk is just short of the day. No rounding up beyond this."""
 _COUNT_UNITS = (None, "", "1", "{#}", "{fetus}", "{fetuses}", "fetus", "fetuses")
 
 
@@ -125,14 +134,16 @@ class Evidence:
     def forget_her_own_birth(self, born: Moment) -> None:
         """Leave out a pregnancy that began before she was born, and the birth of her own first day.
 
-        In the chart of a newborn the gestational age, the due date and the birth are those of her mother's pregnancy.
+        In the chart of a newborn the gestational age, the due date, the diagnosis and the birth are those of her
+        mother's pregnancy. An explicit status stays: the birth date may be the wrong one.
         """
         datings = [d for d in self.datings if self.today - timedelta(days=d.days) > born.last]
         due = [d for d in self.due if d.day - timedelta(days=TERM) > born.last]
         ends = [e for e in self.ends if not born.first <= e.day <= born.last]
-        if (len(datings), len(due), len(ends)) != (len(self.datings), len(self.due), len(self.ends)):
+        signs = [s for s in self.signs if s.rank == _EXPLICIT or s.since > born.last]
+        if (datings, due, ends, signs) != (self.datings, self.due, self.ends, self.signs):
             self.doubts.append("dates of a pregnancy that began before her own birth were not used")
-        self.datings, self.due, self.ends = datings, due, ends
+        self.datings, self.due, self.ends, self.signs = datings, due, ends, signs
         self.hints = [day for day in self.hints if day > born.last]
 
     @property
@@ -186,20 +197,10 @@ def _usable(
         if seen.standing in ("pending", "unusable"):
             doubts.append(f"{what} is not final ({seen.name})")
         elif seen.standing == "usable" and not seen.is_missing:
-            if _is_about_another(record, seen):
+            if is_about_another(record, seen):
                 doubts.append(f"{what} is about another person ({seen.name})")
             else:
                 yield seen
-
-
-def _is_about_another(record: Record, seen: Seen) -> bool:
-    """Whether the focus is another person: the maturity of a newborn in her record is no gestational age of hers."""
-    people = ("Patient/", "RelatedPerson/")
-    references = [row.reference or "" for row in seen.observation.focus or ()]
-    return any(
-        any(kind in reference for kind in people) and not reference.endswith(f"Patient/{record.patient_id}")
-        for reference in references
-    )
 
 
 def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:
@@ -227,7 +228,7 @@ def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence
                 evidence.doubts.append(f"{doubt} ({seen.name})")
         else:
             word = "pregnant" if answer else "not pregnant"
-            rank = 1 if explicit else 2
+            rank = _EXPLICIT if explicit else 2
             evidence.signs.append(Sign(rank, answer, seen.when.first, f"status: {word}", seen.name))
 
 
@@ -236,9 +237,18 @@ def _status_answer(base: KnowledgeBase, seen: Seen) -> bool | None:
     if holder.valueBoolean is not None:
         return bool(holder.valueBoolean)
     named = _concepts(base, holder.valueCodeableConcept)
+    if not named:
+        return _spoken_answer(holder)
     positive = bool(named & {"pregnant-value", *_WHILE_PREGNANT})
     negative = "not-pregnant-value" in named
     return None if positive == negative else positive
+
+
+def _spoken_answer(holder: Any) -> bool | None:
+    """An answer given in words alone, where its words are one of a few that leave no doubt."""
+    given = (*texts(holder.valueCodeableConcept), *([holder.valueString] if holder.valueString else []))
+    answers = {_ANSWERS.get(" ".join(text.lower().replace("-", " ").split()).rstrip(".")) for text in given}
+    return answers.pop() if len(answers) == 1 else None
 
 
 def _concepts(base: KnowledgeBase, concept: Any) -> set[str]:
@@ -375,7 +385,7 @@ def _gestational_ages(base: KnowledgeBase, record: Record, evidence: Evidence, z
         elif seen.when.first > today:
             evidence.doubts.append(f"a gestational age is dated in the future ({seen.name})")
         else:
-            then = int(value.to_integral_value(rounding=ROUND_FLOOR))
+            then = int((value + _ROUNDED_WEEKS).to_integral_value(rounding=ROUND_FLOOR))
             days = then + (today - seen.when.first).days
             if not _is_plausible(base, then):
                 evidence.doubts.append(f"the gestational age of {seen.when.text} is not plausible ({seen.name})")

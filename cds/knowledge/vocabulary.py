@@ -211,6 +211,9 @@ KINDS: dict[str, FactKind] = {
 BOUNDED = ("lab",)
 """Kinds whose number may be a bound ("<1.0 mmol/L"): comparisons test the least and the most that it may be."""
 
+BOUNDED_NUMBERS = ("value", "age")
+"""What may be a bound of such a fact: its value, and its age where the record gives only a month or a year."""
+
 # Facts that Python derives from others by clinical arithmetic; a rule that asks for one asks for its ingredients.
 DERIVED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ("lab", "adjusted-calcium"): (("lab", "serum-calcium"), ("lab", "albumin"), ("lab", "corrected-calcium")),

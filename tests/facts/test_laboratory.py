@@ -111,12 +111,22 @@ def test_an_undated_result_does_not_speak_alone_nor_outrank_a_dated_one() -> Non
     assert value_of(total(undated, result(2.3))) == Decimal("2.3")
 
 
-def test_a_result_known_to_the_month_has_a_value_but_no_age_across_a_limit() -> None:
-    fact = total(result(2.3, effectiveDateTime="2026-10"))
+def test_a_result_known_to_the_month_has_the_least_and_the_most_age() -> None:
+    fact = total(result(2.3, effectiveDateTime="2026-04"))
     assert value_of(fact) == Decimal("2.3")
-    assert "age" not in fact.attributes  # 22 to 52 days: the 42-day limit lies between
-    assert (fact.day, fact.shown) == (None, "2.3 mmol/L (2026-10)")
-    assert total(result(2.3, effectiveDateTime="2026-04")).attributes["age"] == Decimal(206)
+    assert "age" not in fact.attributes
+    assert [fact.attributes[name] for name in ("age_low", "age_high")] == [Decimal(206), Decimal(235)]
+    assert (fact.day, fact.shown) == (None, "2.3 mmol/L (2026-04)")
+
+
+def test_a_calcium_whose_month_leaves_open_whether_it_counts_is_verified() -> None:
+    fact = total(result(2.3, effectiveDateTime="2026-10"))  # 22 to 52 days: the 42-day limit lies between
+    assert (
+        fact.reason == "the newest result of 2026-10 (2.3 mmol/L) has a date that leaves its age open (Observation/ca)"
+    )
+    # Up to 21 days: a value in range counts, and a low one may be too old for an alarm.
+    assert value_of(total(result(2.3, effectiveDateTime="2026-11"))) == Decimal("2.3")
+    assert total(result(1.6, effectiveDateTime="2026-11")).state == "unknown"
 
 
 def test_the_date_of_issue_stands_in_for_a_missing_one() -> None:
