@@ -66,7 +66,11 @@ class Product:
     def components(self) -> list[Component]:
         return components(self.names, self.ingredients)
 
-    @property
+    @cached_property
+    def lowered(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self.names)
+
+    @cached_property
     def replaced(self) -> frozenset[str]:
         """The requests that this one says to replace or to carry out."""
         model = self.resource.read.model
@@ -101,11 +105,16 @@ class Medicines:
 
 def draft_medicines(base: KnowledgeBase, record: Record) -> Medicines:
     """Every draft order of a medicine that is not withdrawn."""
-    return _collect(base, record, list(record.of("MedicationRequest", drafts=True)))
+    drafts = record.of("MedicationRequest", drafts=True)
+    return record.once("draft medicines", lambda: _collect(base, record, list(drafts)))
 
 
 def active_medicines(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
     """Active requests and statements; a statement of a product that is already there adds nothing."""
+    return record.once(("active medicines", today, zone), lambda: _active(base, record, today, zone))
+
+
+def _active(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
     resources = [r for r in record.of("MedicationRequest", "MedicationStatement") if not _is_over(r, today, zone)]
     found = _collect(base, record, resources)
     kept: list[Product] = []
@@ -138,11 +147,10 @@ def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
 
 def _same(one: Product, other: Product) -> bool:
     """Whether an entry repeats another: it says so, or carries its code or name."""
-    names = {name.lower() for name in one.names}
     return (
         other.resource.name in one.replaced
-        or bool(one.codes & other.codes)
-        or bool(names & {name.lower() for name in other.names})
+        or not one.codes.isdisjoint(other.codes)
+        or not one.lowered.isdisjoint(other.lowered)
     )
 
 
@@ -270,7 +278,7 @@ def _spoken(product: Product) -> Iterator[str]:
 
 def _component_means(name: str, concept: Concept) -> bool:
     plain = name.replace("-", " ")
-    if any(says(text, (phrase,)) for phrase in concept.void for text in (name, plain)):
+    if says(name, concept.void) or says(plain, concept.void):
         return False
     words = plain.split()
     is_first = bool(words) and words[0].strip("().:") in concept.ingredient
