@@ -106,12 +106,12 @@ class Medicines:
 def draft_medicines(base: KnowledgeBase, record: Record) -> Medicines:
     """Every draft order of a medicine that is not withdrawn."""
     drafts = record.of("MedicationRequest", drafts=True)
-    return record.once("draft medicines", lambda: _collect(base, record, list(drafts)))
+    return record.once("draft-medicines", lambda: _collect(base, record, list(drafts)))
 
 
 def active_medicines(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
     """Active requests and statements; a statement of a product that is already there adds nothing."""
-    return record.once(("active medicines", today, zone), lambda: _active(base, record, today, zone))
+    return record.once(("active-medicines", today, zone), lambda: _active(base, record, today, zone))
 
 
 def _active(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
@@ -347,6 +347,10 @@ def _parts(product: Product, concept: Concept) -> list[Component]:
     rows = product.components
     named = [part for part in rows if _component_means(part.name, concept)]
     stated = [part for part in named if part.is_elemental]
+    # "Adcal-D3 1500mg/400unit": an amount in units that nothing names is that of the vitamin D.
+    units = [part for part in rows if part.unit == "[iU]" and part.name[:1].isdigit()]
+    if concept.id in VITAMIN_D and len(units) == 1 and not any(part.unit == "[iU]" for part in named):
+        return units
     return stated[:1] or named or (rows if len(rows) == 1 else [])
 
 
