@@ -43,6 +43,7 @@ _ELEMENTS = {"calcium-supplement": "calcium", "calcium-antacid": "calcium", _MAG
 _COMBINATION = ("http://www.whocc.no/atc", "A12AX")
 _ROUTINE = "prenatal-multivitamin"
 _OVER = {"cancelled", "completed", "entered-in-error", "on-hold", "stopped"}
+_MAY_BE_TAKEN = ("active", "unknown", None)
 _MEDICINE = ("medicationCodeableConcept", "medicationReference")
 
 
@@ -136,8 +137,11 @@ def withdrawn(record: Record) -> frozenset[str]:
 
 
 def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
-    """Whether the resource is no current therapy, by its raw status (an unreadable one may still be over)."""
-    if resource.raw.get("status") != "active":
+    """Whether the resource is no current therapy, by its raw status (an unreadable one may still be over).
+
+    A status that is missing or "unknown" does not say that she stopped.
+    """
+    if resource.raw.get("status") not in _MAY_BE_TAKEN:
         return True
     model = resource.read.model
     period = getattr(model, "effectivePeriod", None)
