@@ -34,7 +34,7 @@ _LONGEST_TEXT = 2000
 OWN_SYSTEM = uuid.uuid4().urn
 """Codes of this system are our concepts themselves. Each process draws its own, so that no client can name it."""
 
-_CLAUSE = re.compile(r"[.;,\n]|\bbut\b|\bhowever\b|\balthough\b")
+_CLAUSE = re.compile(r"[.;,\n。；，、]|\bbut\b|\bhowever\b|\balthough\b")
 # "Not improving" and "no relief" say that the finding is there.
 _PSEUDO = re.compile(
     r"\bnot (?:only|sure|certain|clear|known|improv\w*|reliev\w*|resolv\w*|better|gone|settl\w*)\b"
@@ -42,7 +42,7 @@ _PSEUDO = re.compile(
 )
 _BEFORE = re.compile(
     r"\b(?:no|nil|not|never|without|denie[sd]|deny|denying|negative for|absence of|free of|rule out|ruled out"
-    r"|excluded?)\b"
+    r"|excluded?|sin|niega|descartad[ao]|sans|pas de|nie)\b|无|否认|没有|未见|排除"
 )
 _AFTER = re.compile(
     r"\W*(?:(?:is|are|was|were|has|have|been)\s+)*"
@@ -50,6 +50,8 @@ _AFTER = re.compile(
     r"|free\b|(?:absent|denied|resolved|gone|ruled out|excluded|not (?:present|seen|found|noted))\b)"
 )
 _NON = re.compile(r"\bnon[- ]?$")
+# Chinese puts no space between words: a phrase is found wherever it stands.
+_UNSPACED = re.compile("[\u3400-\u9fff]")
 # Words between a negation and a finding that end the reach of the negation: something new is being said.
 _NEW_STATEMENT = re.compile(
     r"\b(?:with|presents|presenting|reports?|complains|has|have|had|is|are|now|since|then|except"
@@ -59,7 +61,9 @@ _JOINED = re.compile(r"\band\b")
 _REACH = 6
 _ANOTHER_PERSON = re.compile(
     r"\b(?:family|fhx?|father|sister|brother|sibling|aunt|uncle|grandmother|grandfather|cousin|husband|partner"
-    r"|(?:her|patient's|maternal) mother|mother's|mother had|mother has)\b"
+    r"|(?:her|patient's|maternal) mother|mother's|mother had|mother has|familiar(?:es)?|madre|padre"
+    r"|familial de|familiaux)\b"
+    r"|家族|母亲|父亲|姐妹|兄弟"
 )
 
 
@@ -209,11 +213,12 @@ def _polarity(clause: str, start: int, end: int) -> bool | None:
 
 @lru_cache(maxsize=1024)
 def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Any of the phrases as whole words, the longest first; None when there is none."""
+    """Any of the phrases as whole words where a script has spaces, the longest first; None when there is none."""
     words = sorted({phrase.lower() for phrase in phrases}, key=lambda p: (-len(p), p))
-    if not words:
-        return None
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?:s|es)?(?!\w)")
+    unspaced = [re.escape(word) for word in words if _UNSPACED.search(word)]
+    spaced = [re.escape(word) for word in words if not _UNSPACED.search(word)]
+    rows = [rf"(?<!\w)(?:{'|'.join(spaced)})(?:s|es)?(?!\w)"] if spaced else []
+    return re.compile("|".join([*rows, *unspaced])) if words else None
 
 
 # -- a sign and its place ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ History counts as history: a resolved kidney stone is still a kidney stone once 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -101,7 +102,7 @@ def entries(
     target = base.concepts[concept]
     for resource in record.of(*types, drafts=drafts):
         raw_code = resource.raw.get("code")
-        more = _as_reactions(raw_code) if resource.type == "AllergyIntolerance" else ()
+        more = _MORE[resource.type](raw_code) if resource.type in _MORE else ()
         if not means(base, raw_code, target, *more):
             continue
         model = resource.read.model
@@ -116,6 +117,18 @@ def entries(
 def _as_reactions(raw_code: Any) -> tuple[str, ...]:
     """An allergy list names substances: "Milk" there is what a diagnosis calls "milk allergy"."""
     return tuple(f"{text} {kind}" for text in texts(raw_code) for kind in ("allergy", "intolerance"))
+
+
+def _as_ordered(raw_code: Any) -> tuple[str, ...]:
+    """An order list writes "CALCIUM, SERUM" and "Calcium (ionized)"; one that names only the substance means its level.
+
+    Urine is another matter, and says so.
+    """
+    spoken = (" ".join(re.sub(r"[,()/-]", " ", text).split()) for text in texts(raw_code))
+    return tuple(text if " " in text else f"{text} level" for text in spoken)
+
+
+_MORE = {"AllergyIntolerance": _as_reactions, "ServiceRequest": _as_ordered}
 
 
 def _name(model: Any) -> str:

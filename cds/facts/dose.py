@@ -24,6 +24,8 @@ IU_PER_UG = Decimal(40)
 _MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
 # 15 mg are 600,000 IU, the largest dose ever given: more is the mass of something else in the product.
 _MOST_VITAMIN_D_MG = Decimal(15)
+# No tablet or sachet holds more calcium than this: a larger figure on a label is that of the salt.
+_MOST_ELEMENTAL_MG = Decimal(1000)
 # Fewer "units" are tablets: "1 unit", not one international unit.
 _FEWEST_IU = Decimal(40)
 _MOST_TABLETS = Decimal(12)
@@ -46,6 +48,14 @@ _OF_ELEMENT = re.compile(
 # "1.250 mg" is 1250 mg in much of Europe and 1.25 mg elsewhere.
 _THOUSANDS_OR_DECIMALS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
 _SPLIT = re.compile(r"\s*(?:/|\+|;|,(?!\d)|\band\b|\bwith\b|&)\s*", re.IGNORECASE)
+# "Prenatal vitamin: calcium 150 mg": what stands before the colon is the product.
+_LABEL = re.compile(r"^[^:0-9]*:\s*(?=[^\W\d])")
+# "Calcium carbonate 500 mg oral tablet, chewable": a form is no second ingredient.
+_FORM = re.compile(
+    r"(?:\W|\b(?:oral|chewable|effervescent|dispersible|soluble|film|enteric|coated|extended|delayed|release|unit|dose"
+    r"|tablets?|tabs?|capsules?|caps?|caplets?|softgels?|suspension|solution|liquid|powder|granules|for|usp)\b)*",
+    re.IGNORECASE,
+)
 # "500 mg/5 mL", "100 MG/ML": a strength that only a volume makes a dose.
 _ML = r"(?:ml|millilit(?:er|re)s?)(?![a-z])"
 _VOLUME = rf"(?:/|\bper\b|\bin\b)\s*(\d+(?:\.\d+)?)?\s*{_ML}"
@@ -92,9 +102,10 @@ def _named_components(text: str) -> list[Component]:
     """The parts of a name. "500 mg / 400 IU per 5 mL" gives both strengths in the one volume."""
     found = _PER_VOLUME.search(text)
     per_ml = _positive(found[3] or "1") if found else None
-    plain = _PER_VOLUME.sub(r"\1 \2", text)
+    plain = _PER_VOLUME.sub(r"\1 \2", _LABEL.sub("", text))
+    parts = [part.strip().lower() for part in _SPLIT.split(plain) if part.strip()]
     rows = []
-    for part in (part.strip().lower() for part in _SPLIT.split(plain) if part.strip()):
+    for part in [part for part in parts if not _FORM.fullmatch(part)] or parts:
         amount, unit = _amount(_STRENGTH.search(part))
         # A volume of nothing is no volume: the strength is then not known.
         rows.append(Component(part, None if found and per_ml is None else amount, unit, per_ml))
@@ -138,7 +149,9 @@ def elemental(base: KnowledgeBase, component: Component, *, stated: bool) -> tup
     # "Calcium (as carbonate) 150 mg" is how a label gives the element.
     if len(shares) == 1 and not re.search(r"\bas\b", component.name):
         return shares.pop(), component
-    return (Decimal(1), component) if stated else None
+    milligrams = convert(component.amount, component.unit, "mg")
+    is_salt = milligrams is not None and component.per_ml is None and milligrams > _MOST_ELEMENTAL_MG
+    return (Decimal(1), component) if stated and not is_salt else None
 
 
 # -- how often --------------------------------------------------------------------------------------------------------
@@ -280,12 +293,29 @@ class Taken:
 
 
 def one_dose(instruction: Any) -> Taken | None:
-    """Units, amount or volume per dose; the upper figure of a range. None when the instruction does not say."""
+    """Units, amount or volume per dose; the upper figure of a range. None when the instruction does not say.
+
+    A unit of the system's own ("mg of calcium") says nothing here; then the words of the instruction do.
+    """
     for rate in instruction.doseAndRate or ():
         quantity = rate.doseQuantity or getattr(rate.doseRange, "high", None)
         if quantity is not None and quantity.value is not None:
-            return _measured(Decimal(quantity.value), quantity.code or "", quantity.unit or "")
+            code, unit = quantity.code or "", quantity.unit or ""
+            if not _is_measure(code, unit):
+                break
+            return _measured(Decimal(quantity.value), code, unit)
     return _taken_in_words(instruction.text or "")
+
+
+def _is_measure(code: str, unit: str) -> bool:
+    """Whether a unit is a count, a volume or an amount."""
+    plain = {word.strip().lower() for word in (code, unit)}
+    is_count = plain == {""} or bool(plain & (_UNITLESS - {""}))
+    return is_count or re.fullmatch(_ML, (code or unit).strip().lower()) is not None or _is_mass(code or unit)
+
+
+def _is_mass(unit: str) -> bool:
+    return normal_unit(unit) in {*_MG, "[iU]"}
 
 
 def _measured(value: Decimal, code: str, unit: str) -> Taken | None:
@@ -310,6 +340,8 @@ def _taken_in_words(text: str) -> Taken | None:
         return Taken(count=count) if is_sole and 0 < count <= _MOST_TABLETS else None
     # "10 mL (500 mg/5 mL)" gives 10 mL: what stands over a volume is the strength.
     plain = _PER_VOLUME.sub(" ", text)
+    if _OF_ELEMENT.search(plain) or _ELEMENTAL.search(plain):
+        return None  # the element, where the strength may be that of the salt
     amounts = {_amount(match) for match in _STRENGTH.finditer(plain)}
     volumes = {Decimal(match[1]) for match in _POUR.finditer(plain)}
     if len(amounts) == 1:

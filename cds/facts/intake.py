@@ -53,7 +53,7 @@ def _full_calcium(base: KnowledgeBase, record: Record, key: FactKey, today: date
     total = Decimal(str(diet.attributes["value"]))
     words, sources = [f"food {diet.shown}"], [*diet.sources]
     for product, dose in each_once(products_with(base, active.products, CALCIUM))[0]:
-        if dose.a_day is None or dose.most:
+        if dose.a_day is None or dose.most or product.resource.raw.get("status") != "active":
             return unknown(key, title, f"the daily dose of {product.name} is not known ({product.resource.name})")
         total += dose.a_day
         words.append(f"{product.name} ({dose_text(CALCIUM[0], dose, 'mg/d')})")

@@ -43,6 +43,7 @@ _ELEMENTS = {"calcium-supplement": "calcium", "calcium-antacid": "calcium", _MAG
 _COMBINATION = ("http://www.whocc.no/atc", "A12AX")
 _ROUTINE = "prenatal-multivitamin"
 _OVER = {"cancelled", "completed", "entered-in-error", "on-hold", "stopped"}
+_MAY_BE_TAKEN = ("active", "unknown", None)
 _MEDICINE = ("medicationCodeableConcept", "medicationReference")
 
 
@@ -66,7 +67,11 @@ class Product:
     def components(self) -> list[Component]:
         return components(self.names, self.ingredients)
 
-    @property
+    @cached_property
+    def lowered(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self.names)
+
+    @cached_property
     def replaced(self) -> frozenset[str]:
         """The requests that this one says to replace or to carry out."""
         model = self.resource.read.model
@@ -101,11 +106,16 @@ class Medicines:
 
 def draft_medicines(base: KnowledgeBase, record: Record) -> Medicines:
     """Every draft order of a medicine that is not withdrawn."""
-    return _collect(base, record, list(record.of("MedicationRequest", drafts=True)))
+    drafts = record.of("MedicationRequest", drafts=True)
+    return record.once("draft-medicines", lambda: _collect(base, record, list(drafts)))
 
 
 def active_medicines(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
     """Active requests and statements; a statement of a product that is already there adds nothing."""
+    return record.once(("active-medicines", today, zone), lambda: _active(base, record, today, zone))
+
+
+def _active(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> Medicines:
     resources = [r for r in record.of("MedicationRequest", "MedicationStatement") if not _is_over(r, today, zone)]
     found = _collect(base, record, resources)
     kept: list[Product] = []
@@ -127,8 +137,11 @@ def withdrawn(record: Record) -> frozenset[str]:
 
 
 def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
-    """Whether the resource is no current therapy, by its raw status (an unreadable one may still be over)."""
-    if resource.raw.get("status") != "active":
+    """Whether the resource is no current therapy, by its raw status (an unreadable one may still be over).
+
+    A status that is missing or "unknown" does not say that she stopped.
+    """
+    if resource.raw.get("status") not in _MAY_BE_TAKEN:
         return True
     model = resource.read.model
     period = getattr(model, "effectivePeriod", None)
@@ -138,11 +151,10 @@ def _is_over(resource: Resource, today: date, zone: tzinfo) -> bool:
 
 def _same(one: Product, other: Product) -> bool:
     """Whether an entry repeats another: it says so, or carries its code or name."""
-    names = {name.lower() for name in one.names}
     return (
         other.resource.name in one.replaced
-        or bool(one.codes & other.codes)
-        or bool(names & {name.lower() for name in other.names})
+        or not one.codes.isdisjoint(other.codes)
+        or not one.lowered.isdisjoint(other.lowered)
     )
 
 
@@ -270,7 +282,7 @@ def _spoken(product: Product) -> Iterator[str]:
 
 def _component_means(name: str, concept: Concept) -> bool:
     plain = name.replace("-", " ")
-    if any(says(text, (phrase,)) for phrase in concept.void for text in (name, plain)):
+    if says(name, concept.void) or says(plain, concept.void):
         return False
     words = plain.split()
     is_first = bool(words) and words[0].strip("().:") in concept.ingredient
@@ -339,6 +351,10 @@ def _parts(product: Product, concept: Concept) -> list[Component]:
     rows = product.components
     named = [part for part in rows if _component_means(part.name, concept)]
     stated = [part for part in named if part.is_elemental]
+    # "Adcal-D3 1500mg/400unit": an amount in units that nothing names is that of the vitamin D.
+    units = [part for part in rows if part.unit == "[iU]" and part.name[:1].isdigit()]
+    if concept.id in VITAMIN_D and len(units) == 1 and not any(part.unit == "[iU]" for part in named):
+        return units
     return stated[:1] or named or (rows if len(rows) == 1 else [])
 
 

@@ -8,12 +8,14 @@ when the bundle has a next page or an entry that cannot be used. Only a supplied
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from cds.facts.reading import RESOURCES, Read, is_oversized, read_resource
+
+_Made = TypeVar("_Made")
 
 PARTS: dict[str, str] = {
     "patient": "Patient",
@@ -108,6 +110,14 @@ class Record:
     withheld: Mapping[str, str]
     remarks: tuple[str, ...] = ()
     medications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What readers worked out from all of it; it lives as long as the request, and a changed record starts anew."""
+
+    def once(self, what: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What ``make`` gives, worked out once: dozens of facts ask for the medicines of the same record."""
+        if what not in self.memo:
+            self.memo[what] = make()
+        return cast("_Made", self.memo[what])
 
     def of(self, *types: str, drafts: bool = False) -> Iterator[Resource]:
         for name in types:
