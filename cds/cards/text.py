@@ -14,7 +14,6 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^=])")
 _BLOCK_START = re.compile(r"^(\d{1,9})([.)])|^([-:])")
 _WEB_ADDRESS = re.compile(r"www\.", re.IGNORECASE)
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
-_UNDER, _OVER = re.compile(r"<=?\s*(?=\d)"), re.compile(r">=?\s*(?=\d)")
 _SPACE = re.compile(r"\s+")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 LONGEST = 300

@@ -117,7 +117,7 @@ def test_of_two_calciums_of_one_time_the_alarming_one_counts(
 
 def test_a_bound_stays_a_bound_in_the_summary(adviser: Adviser) -> None:
     found = topics(ask(adviser, PREGNANT, DUE, measured("62292-8", 4, "ng/mL", comparator="<")))
-    assert "\N{LESS-THAN OR EQUAL TO}4 ng/mL" in found[LOW_D].summary
+    assert "＜4 ng/mL" in found[LOW_D].summary
 
 
 def test_a_creatinine_of_milligrams_with_the_unit_of_micromoles_does_not_prove_healthy_kidneys(
