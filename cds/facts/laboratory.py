@@ -139,7 +139,7 @@ def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone
 
 def _named_in_words(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[Result]:
     """Results without any known code whose name is one of the concept's: never read, but there, and to be verified."""
-    words = frozenset(base.concepts[concept].text)
+    words = frozenset((*base.concepts[concept].text, *base.concepts[concept].exact))
     for resource in record.of("Observation") if words else ():
         seen = glance(base, resource)
         if seen.asked or words.isdisjoint(_bare(text) for text in texts(resource.raw.get("code"))):

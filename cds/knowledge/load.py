@@ -308,7 +308,7 @@ class _Loader:
         return {name: _placed(concept, concepts) for name, concept in concepts.items()}, tuple(salts)
 
     def _concept(self, name: str, family: str, item: Item) -> Concept:
-        words = ("text", "sign", "sign_except", "site", "not_of", "not_as", "ingredient", "except")
+        words = ("text", "sign", "sign_except", "site", "not_of", "not_as", "exact", "ingredient", "except")
         entry = item.mapping(("title", "codes", *words, "not_used", "note"), ("title",))
         return Concept(
             id=name,
@@ -323,6 +323,7 @@ class _Loader:
             site=entry["site"].texts() if "site" in entry else (),
             not_of=entry["not_of"].texts() if "not_of" in entry else (),
             not_as=entry["not_as"].texts() if "not_as" in entry else (),
+            exact=entry["exact"].texts() if "exact" in entry else (),
         )
 
     def _salt(self, name: str, item: Item) -> SaltShare:

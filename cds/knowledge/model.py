@@ -43,6 +43,7 @@ class Concept:
     """A named value set. ``text`` are lower-case phrases that name it in free text, ``ingredient`` words count only as
     the first word of an ingredient, ``void`` phrases cancel a match. ``not_used`` says why a look-alike is not used.
     A medicine that names a ``not_as`` word in name, ingredient or route is another thing: eye drops are no tablet.
+    An ``exact`` name counts only as the whole name of a result.
 
     A ``sign`` word names the concept where a ``site`` word (a leg, unless the concept names its own) is nearer than an
     ``elsewhere`` word, and no ``not_of`` word claims it: a painful cramp is no leg pain."""
@@ -60,6 +61,7 @@ class Concept:
     elsewhere: tuple[str, ...] = ()
     not_of: tuple[str, ...] = ()
     not_as: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
