@@ -62,7 +62,7 @@ def trace(expression: Expression, program: Program, values: Mapping[str, Value])
     Every part is evaluated, also those that a short cut would skip: an explanation shows what was looked at
     and what was not known.
     """
-    return _node(expression, program, _Evaluation(Reference(program), values), {})
+    return _node(expression, program, _Evaluation(_AsNeeded(program), values), {})
 
 
 def _node(expression: Expression, program: Program, evaluation: _Evaluation, done: dict[str, Node]) -> Node:
@@ -100,16 +100,28 @@ class Reference:
 
     def __call__(self, values: Mapping[str, Value]) -> dict[str, Truth]:
         """The truth of every statement, in the program's order; see `reference`."""
-        evaluation = _Evaluation(self, values)
+        evaluation = _Evaluation(self.statements, values)
         return {name: evaluation.statement(name) for name in self.statements}
+
+
+class _AsNeeded(dict[str, Evaluate]):
+    """Statements read when they are asked for: an explanation needs few of them, and is given for every line."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self._program = program
+
+    def __missing__(self, name: str) -> Evaluate:
+        self[name] = _function(self._program.statements[name])
+        return self[name]
 
 
 class _Evaluation:
     """One patient's values and the statements decided so far."""
 
-    def __init__(self, whole: Reference, values: Mapping[str, Value]) -> None:
+    def __init__(self, statements: Mapping[str, Evaluate], values: Mapping[str, Value]) -> None:
         self.values = values
-        self._statements = whole.statements
+        self._statements = statements
         self._done: dict[str, Truth | None] = {}
 
     def statement(self, name: str) -> Truth:

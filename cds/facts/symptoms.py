@@ -3,7 +3,7 @@
 Silence is not a "no": a symptom nobody recorded stays unknown, and a "no" for one leg says nothing about the other. On
 the newest day with an answer, a report outweighs a denial. The side comes from bodySite, from the code, or from text;
 text alone, without a known code, is marked (`coded` is false) so that a rule can say less. A note is read only beside
-a coded finding, for side and timing: it never makes a finding by itself.
+a coded finding, for side, timing, whether it persists and how severe it is: it never makes a finding by itself.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ _NO_ANSWER_CODES = frozenset(
      "not-applicable", "temp-unknown", "masked"}
 )  # fmt: skip
 _NEGATED = re.compile(r"(?:no|not|never|none|without|denies|denied)\b\s*(.*)")
+# It is there without a break: not the length of a history, which brief cramps may have too.
 _PERSISTENT = re.compile(
-    r"\b(?:persistent|persisting|persists|constant|continuous|ongoing|does not go away|all the time)\b"
+    r"\b(?:persist(?:s|ed|ing|ent(?:ly)?)?|constant(?:ly)?|continuous(?:ly)?|ongoing|unremitting|unrelenting"
+    r"|(?:does not|doesn't|did not|didn't|will not|won't|would not|never) (?:go(?:es)? away|stop|settle|ease)s?"
+    r"|not going away|all (?:the time|day(?: long)?)|day and night|round the clock)\b"
 )
 # Severe in words: as such, or by the sleep that it costs. "On waking" is a time of day.
 _SEVERE = re.compile(
@@ -428,9 +431,9 @@ def _report(
     words = " ".join(spoken).lower()
     if match.code is not None and not _fits(base, match.code, site, words, _sites(model)):
         return None
-    persistent = bool(match.code and match.code.persistent) or bool(_PERSISTENT.search(words))
+    persistent = bool(match.code and match.code.persistent) or _is_called(base, target, beside, _PERSISTENT)
     shown = match.text or next(iter(texts(holder.code)), "")
-    severe = _is_severe(base, target, spoken, getattr(model, "severity", None))
+    severe = _is_severe(base, target, beside, getattr(model, "severity", None))
     timing = tuple(_timing(match.code, beside)) if present else ()
     return Report(resource, present, when, site.side, persistent, severe, match.code is not None, shown, timing)
 
@@ -458,12 +461,17 @@ def _is_severe(base: KnowledgeBase, target: Concept, spoken: list[str], severity
     """Whether the record calls this symptom severe; the severe headache of the same note is another matter."""
     if any(match.concept == "severe" for match in by_code(base, severity)):
         return True
-    others = [c for c in base.concepts.values() if c.family == target.family and c.id != target.id]
-    return any(states(text, _SEVERE) for text in texts(severity)) or any(
-        states(clause, _SEVERE) and (_named(clause, target) or not any(_named(clause, c) for c in others))
+    return any(states(text, _SEVERE) for text in texts(severity)) or _is_called(base, target, spoken, _SEVERE)
+
+
+def _is_called(base: KnowledgeBase, target: Concept, spoken: Iterable[str], quality: re.Pattern[str]) -> bool:
+    """Whether a text says this of the target: in a clause that names it, or no symptom of another place."""
+    others = [c for c in base.concepts.values() if c.family == target.family and not set(c.site) & set(target.site)]
+    return any(
+        states(clause, quality) and (_named(clause, target) or all(judged(clause, c) is None for c in others))
         for text in spoken
         for clause in clauses(text)
-        if _SEVERE.search(clause)
+        if quality.search(clause)
     )
 
 
