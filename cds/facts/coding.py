@@ -60,6 +60,17 @@ _ANOTHER_PERSON = re.compile(
     r"\b(?:family|fhx?|father|sister|brother|sibling|aunt|uncle|grandmother|grandfather|cousin|husband|partner"
     r"|(?:her|patient's|maternal) mother|mother's|mother had|mother has)\b"
 )
+# What she was told to look out for, and what was in another pregnancy, is not what there is now.
+_ADVICE = re.compile(
+    r"\b(?:(?:advise[ds]?|told|asked|reminded|instructed|counsell?ed|knows|aware)(?: \w+){0,2}? to (?:report|return|come"
+    r"|call|ring|phone|seek|watch|look|attend|contact)|(?:return|report|call|come back|attend|seek \w+)(?: \w+)? if"
+    r"|to report|report any|safety[- ]?net\w*|watch for|look out for|in case of|if (?:any|she (?:develops|notices|gets)))"
+    r"\b(?:(?!\bbut\b|\bhowever\b|\balthough\b|\bnow\b|\btoday\b)[^.;\n])*"
+)
+_ANOTHER_PREGNANCY = re.compile(
+    r"\b(?:history of|h/o|hx of|had)\b[^.;,\n]{0,80}?\b(?:in|during|after|with) (?:her |the |a )?"
+    r"(?:last|previous|prior|earlier|first|second|third) (?:pregnanc(?:y|ies)|birth|delivery|child|baby)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,7 @@ def _stated(text: str, phrases: tuple[str, ...], void: tuple[str, ...]) -> bool 
 
 def _lowered(text: str, void: tuple[str, ...]) -> str:
     """The text as it is searched. A void phrase is blotted out: "history of seizures; seizure today" says seizure."""
-    lowered = text[:_LONGEST_TEXT].lower()
+    lowered = _ANOTHER_PREGNANCY.sub(" ", _ADVICE.sub(" ", text[:_LONGEST_TEXT].lower()))
     blot = _any_of(void)
     return blot.sub(" ", lowered) if blot is not None else lowered
 
@@ -230,7 +241,12 @@ _SIGN_WORD = (
     r"(?:swell\w*|swollen|o?edema\w*|red\w*|erythem\w*|warm\w*|hot|tender\w*|pain\w*|ach(?:e|es|ing|y)|sore\w*)"
 )
 _HAS_SIGN = re.compile(rf"\b{_SIGN_WORD}\b")
-_LIST_HEAD = re.compile(rf"(?:\W|\b(?:and|or|nor|any|obvious|local|marked|{_SIGN_WORD})\b)*")
+# A place without a side may stand in a list ("denies swelling, calf pain or redness"); a side says something of its own.
+_LIST_HEAD = re.compile(
+    rf"(?:\W|\b(?:and|or|nor|any|obvious|local|marked|legs?|calf|calves|thighs?|ankles?|feet|{_SIGN_WORD})\b)*"
+)
+_LISTING = re.compile(r"\b(?:denie[sd]|deny|denying|negative for)\b")
+_NOUN_SIGN = re.compile(r"(?:swelling|o?edema|redness|erythema|warmth|tenderness|pains?|aches?|soreness)\b")
 _OR_SIGN = re.compile(rf"\bn?or (?:\w+ )?{_SIGN_WORD}\b|^\W*n?or\b")
 # "Swelling of the left leg: no" and "pain and swelling denied": what may stand between a sign and its denial.
 _TAIL = re.compile(
@@ -349,7 +365,9 @@ def _sign_polarity(concept: Concept, row: list[_Clause], index: int, hit: re.Mat
     rest = [text, *(clause.text for clause, is_before in _neighbours(row, index) if not is_before)]
     if any(_OR_SIGN.search(part) for part in rest):
         return False
-    return True if row[index].places else None
+    listing = any(_LISTING.search(clause.text) for clause, is_before in _neighbours(row, index) if is_before)
+    noun_only = _NOUN_SIGN.match(text, hit.start()) is not None and not text[hit.end() :].strip()
+    return True if row[index].places and not (listing and noun_only) else None
 
 
 def _continues_denial(row: list[_Clause], index: int, head: str, left: int = _REACH) -> bool:

@@ -29,6 +29,7 @@ _DVT = r"(?:dvt|deep (?:vein|venous) thromb(?:osis|oses|us))"
 _NEGATIVE = re.compile(
     r"\b(?:no|without|negative for)\b(?: (?:(?:sonographic|ultrasound|duplex|doppler) )?(?:evidence|signs?) of)?"
     rf" (?:(?:any|acute|left|right|lower|leg|limb|extremity|bilateral) ){{0,4}}{_DVT}\b"
+    r"(?: or (?:(?:superficial|venous|vein) ){0,2}(?:thrombophlebitis|thrombosis|svt)\b)?"
     # "No DVT prophylaxis" and "no DVT was excluded" are about something else.
     r"(?! (?:prophyla\w*|protocol|history|risk|score|pathway|scan|study|clinic|treatment|was|were|is|has|had)\b)"
 )

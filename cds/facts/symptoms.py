@@ -78,6 +78,10 @@ _TIMING = re.compile(
 # Self-care counselling decides when such a symptom counts as lasting (catalogue T50).
 _COUNSELLING = {"leg-cramps": "self-care-counselling"}
 _SITE_QUESTION = re.compile(r"\b(?:laterality|side|body ?site|location|site)\b")
+# Components that describe the finding, and so do not stand for its answer.
+_DESCRIBING_QUESTION = re.compile(
+    r"\b(?:timing|duration|severity|onset|course|pattern|frequency|character|quality|intensity|comments?)\b"
+)
 _FINDING_SYSTEMS = (
     "http://snomed.info/sct",
     "http://hl7.org/fhir/sid/icd-10-cm",
@@ -258,6 +262,11 @@ def _is_placed(base: KnowledgeBase, target: Concept, sites: Iterable[Any]) -> bo
     return False
 
 
+def _names_place(target: Concept, text: str) -> bool:
+    """Whether a text names a place, of the target or another."""
+    return names(text, target.site) or names(text, target.elsewhere)
+
+
 def _examines(base: KnowledgeBase, target: Concept, question: tuple[str, ...]) -> bool:
     """Whether the question only names the place ("Left leg"), so that the answer says what is there."""
     symptoms = [c for c in base.concepts.values() if c.family == target.family]
@@ -296,6 +305,9 @@ def _by_words(
         return
     free = (*texts(holder.valueCodeableConcept), *([holder.valueString] if holder.valueString else []))
     here = here or _examines(base, target, question)
+    # "Edema: LLE 2+": the sign stands in the question, its place in the answer.
+    asked = [text for text in question if names(text, target.sign) and not _names_place(target, text)]
+    free = (*free, *(f"{text} {said}" for text in asked for said in free if names(said, target.site)))
     stated = _stated(target, free, here)
     if stated is not None:
         yield stated, True
@@ -316,7 +328,7 @@ def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | No
     others = ("Quantity", "Integer", "Range", "Ratio", "DateTime", "Period", "Time", "SampledData")
     if any(getattr(holder, f"value{name}") is not None for name in others):
         return None
-    if any(not _asks_site(part.code) for part in getattr(holder, "component", None) or ()):
+    if any(not _asks_site(part.code) and not _describes(part.code) for part in getattr(holder, "component", None) or ()):
         return None
     # A finding code without a value states the finding; a question code without a value was not answered.
     return True if code is not None and code.system in _FINDING_SYSTEMS else None
@@ -405,6 +417,18 @@ def _asks_site(code: Any) -> bool:
     return any(_SITE_QUESTION.search(text.lower()) for text in texts(code))
 
 
+def _describes(code: Any) -> bool:
+    """Whether a component says how the finding is ("Duration", "Severity")."""
+    return any(_DESCRIBING_QUESTION.search(text.lower()) for text in texts(code))
+
+
+def _descriptions(model: Any) -> Iterator[str]:
+    """What the describing components say in words."""
+    for part in getattr(model, "component", None) or ():
+        if _describes(part.code):
+            yield from (*texts(part.valueCodeableConcept), *([part.valueString] if part.valueString else []))
+
+
 def _report(
     base: KnowledgeBase,
     resource: Resource,
@@ -420,7 +444,8 @@ def _report(
         spoken.append(holder.valueString)
     target = base.concepts[match.concept]
     notes = _notes(model) if match.code is not None and holder is model else []
-    beside = [*spoken, *notes]
+    described = list(_descriptions(model)) if holder is model else []
+    beside = [*spoken, *notes, *described]
     told = [_without_denials(text, target) for text in spoken] if present else spoken
     site = site_of(base, _sites(model), told, match.code, target.elsewhere)
     if site.side == "unknown" or not site.leg:
