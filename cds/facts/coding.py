@@ -397,7 +397,7 @@ _SIDE_AFTER = re.compile(
 )
 _ONE = re.compile(
     r"\b(?:unilateral(?:ly)?|one[- ]sided|(?:one|single) (?:lower )?(?:leg|calf|ankle|foot|thigh|limb|extremity)"
-    r"|one of (?:her|the) (?:legs|calves|ankles|feet|thighs)|asymmetr\w+)\b"
+    r"|one of (?:her|the|your|my|their) (?:legs|calves|ankles|feet|thighs)|asymmetr\w+)\b"
 )
 
 
