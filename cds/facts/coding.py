@@ -40,8 +40,8 @@ _PSEUDO = re.compile(
     r"|\bno (?:change|better|improvement|relief|doubt)\b|\bwithout (?:relief|improvement|change)\b"
 )
 _BEFORE = re.compile(
-    r"\b(?:no|nil|not|never|without|denie[sd]|deny|denying|negative for|absence of|free of|rule out|ruled out"
-    r"|excluded?)\b"
+    r"\b(?:no longer(?: (?:has|have|is|reports|complains of))?|no|nil|not|never|without|denie[sd]|deny|denying"
+    r"|neg(?:ative)? for|absence of|free of|rule out|ruled out|excluded?)\b"
 )
 _AFTER = re.compile(
     r"\W*(?:(?:is|are|was|were|has|have|been)\s+)*"
@@ -56,15 +56,30 @@ _NEW_STATEMENT = re.compile(
 )
 _JOINED = re.compile(r"\band\b")
 _REACH = 6
+_STATEMENT = re.compile(r"[.;\n]|\bbut\b|\bhowever\b|\balthough\b")
+# A list that is denied, from its first word; after "denies" every noun of it is.
+_LIST_OPENED = re.compile(
+    r"\W*(?:(?:she|he|pt|patient|woman|currently|has|have|there (?:is|are|was)) )*"
+    r"(?:no(?: (?:evidence|signs?|history) of)?|nil|denie[sd]|deny|denying|neg(?:ative)? for|without|absence of)\b"
+    r"(?! longer)"
+)
+_LISTING = re.compile(r"\b(?:denie[sd]|deny|denying|neg(?:ative)? for)\b")
+# Said of her, not named: it may begin something new after a comma.
+_STATE = re.compile(
+    r"(?:short of|out of|breathless|faint|collapsed|passed|blacked|cough|can|throwing|vomits|vomited|confused|disorient"
+    r"|dehydrated|convulsing|lost|seeing|swollen|puffy)"
+)
 _ANOTHER_PERSON = re.compile(
     r"\b(?:family|fhx?|father|sister|brother|sibling|aunt|uncle|grandmother|grandfather|cousin|husband|partner"
     r"|(?:her|patient's|maternal) mother|mother's|mother had|mother has)\b"
 )
 # What she was told to look out for, and what was in another pregnancy, is not what there is now.
 _ADVICE = re.compile(
-    r"\b(?:(?:advise[ds]?|told|asked|reminded|instructed|counsell?ed|knows|aware)(?: \w+){0,2}? to (?:report|return|come"
-    r"|call|ring|phone|seek|watch|look|attend|contact)|(?:return|report|call|come back|attend|seek \w+)(?: \w+)? if"
-    r"|to report|report any|safety[- ]?net\w*|watch for|look out for|in case of|if (?:any|she (?:develops|notices|gets)))"
+    r"\b(?:(?:advise[ds]?|told|asked|reminded|instructed|counsell?ed)(?: \w+){0,2}? to (?:report|watch|look out)"
+    r"|(?:return|report|call|ring|come back|attend|contact|seek)(?: \w+){0,2}? if"
+    r"|(?:educat|counsell?|taught|teach)\w* (?:\w+ )?(?:on|about|regarding|re) [^.;:,\n]{0,40}?"
+    r"(?:signs|symptoms|red flags?)"
+    r"|report any|safety[- ]?net\w*|watch for|look out for|in case of|if (?:any|she (?:develops|notices|gets)))"
     r"\b(?:(?!\bbut\b|\bhowever\b|\balthough\b|\bnow\b|\btoday\b)[^.;\n])*"
 )
 _ANOTHER_PREGNANCY = re.compile(
@@ -196,9 +211,36 @@ def _phrases(lowered: str, pattern: re.Pattern[str] | None) -> Iterator[bool | N
     """The polarity of each phrase named."""
     if pattern is None:
         return
-    for clause in _CLAUSE.split(lowered):
-        if not _ANOTHER_PERSON.search(clause):
-            yield from (_polarity(clause, hit.start(), hit.end()) for hit in pattern.finditer(clause))
+    for statement in _STATEMENT.split(lowered):
+        row = statement.split(",")
+        for index, clause in enumerate(row):
+            for hit in () if _ANOTHER_PERSON.search(clause) else pattern.finditer(clause):
+                said = _polarity(clause, hit.start(), hit.end())
+                yield False if said and _in_denied_list(row, index, hit) else said
+
+
+def _in_denied_list(row: list[str], index: int, hit: re.Match[str]) -> bool:
+    """Whether a phrase only goes on with a list that began with a denial.
+
+    "No chest pain, dyspnoea or syncope" (the "or" tells), "denies chest pain, dyspnoea"; not "no fever, breathless".
+    """
+    parts = row[index:]
+    if any(_NEW_STATEMENT.search(part) or len(part.split()) > _REACH for part in parts[:1]):
+        return False
+    for before in range(index - 1, -1, -1):
+        opened = _LIST_OPENED.match(row[before])
+        if opened is None and (_NEW_STATEMENT.search(row[before]) or len(row[before].split()) > _REACH):
+            return False
+        if opened is not None:
+            said = row[before][opened.end() :]
+            if _NEW_STATEMENT.search(said) or len(said.split()) > _REACH:
+                return False
+            joined = next((part for part in parts if re.search(r"\bn?or\b", part)), None)
+            if joined is not None and all(len(part.split()) <= _REACH for part in parts[: parts.index(joined) + 1]):
+                return True
+            alone = not re.sub(r"\W|\band\b", "", row[index][: hit.start()] + row[index][hit.end() :])
+            return bool(_LISTING.search(opened[0])) and alone and _STATE.match(hit[0]) is None
+    return False
 
 
 def _polarity(clause: str, start: int, end: int) -> bool | None:
@@ -241,11 +283,10 @@ _SIGN_WORD = (
     r"(?:swell\w*|swollen|o?edema\w*|red\w*|erythem\w*|warm\w*|hot|tender\w*|pain\w*|ach(?:e|es|ing|y)|sore\w*)"
 )
 _HAS_SIGN = re.compile(rf"\b{_SIGN_WORD}\b")
-# A place without a side may stand in a list ("denies swelling, calf pain or redness"); a side says something of its own.
+# A place without a side may stand in a list ("denies swelling, calf pain or redness"); a side says something new.
 _LIST_HEAD = re.compile(
     rf"(?:\W|\b(?:and|or|nor|any|obvious|local|marked|legs?|calf|calves|thighs?|ankles?|feet|{_SIGN_WORD})\b)*"
 )
-_LISTING = re.compile(r"\b(?:denie[sd]|deny|denying|negative for)\b")
 _NOUN_SIGN = re.compile(r"(?:swelling|o?edema|redness|erythema|warmth|tenderness|pains?|aches?|soreness)\b")
 _OR_SIGN = re.compile(rf"\bn?or (?:\w+ )?{_SIGN_WORD}\b|^\W*n?or\b")
 # "Swelling of the left leg: no" and "pain and swelling denied": what may stand between a sign and its denial.

@@ -3,7 +3,8 @@
 Silence is not a "no": a symptom nobody recorded stays unknown, and a "no" for one leg says nothing about the other. On
 the newest day with an answer, a report outweighs a denial. The side comes from bodySite, from the code, or from text;
 text alone, without a known code, is marked (`coded` is false) so that a rule can say less. A note is read only beside
-a coded finding, for side, timing, whether it persists and how severe it is: it never makes a finding by itself.
+a coded finding: for side, timing, whether it persists and how severe it is, and as free text for another sign that it
+states ("left calf swollen" beside coded cramps). Without a coded finding it makes none.
 """
 
 from __future__ import annotations
@@ -113,7 +114,11 @@ def symptom_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date,
     """The fact of one symptom concept."""
     title = base.title_of(key)
     target = base.concepts[key[1]]
-    rows = [*_from_observations(base, record, target, zone), *_from_conditions(base, record, target, zone)]
+    rows = [
+        *_from_observations(base, record, target, zone),
+        *_from_conditions(base, record, target, zone),
+        *_from_notes(base, record, target, zone),
+    ]
     remarks = tuple(dict.fromkeys([*_unanswered(rows, today), *_not_final(base, record, target)]))
     answers = [r for r in rows if r.present is not None and _is_past(r.when, today)]
     newest = max((r.when.last for r in answers if r.when is not None), default=None)
@@ -328,7 +333,9 @@ def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | No
     others = ("Quantity", "Integer", "Range", "Ratio", "DateTime", "Period", "Time", "SampledData")
     if any(getattr(holder, f"value{name}") is not None for name in others):
         return None
-    if any(not _asks_site(part.code) and not _describes(part.code) for part in getattr(holder, "component", None) or ()):
+    if any(
+        not _asks_site(part.code) and not _describes(part.code) for part in getattr(holder, "component", None) or ()
+    ):
         return None
     # A finding code without a value states the finding; a question code without a value was not answered.
     return True if code is not None and code.system in _FINDING_SYSTEMS else None
@@ -387,6 +394,67 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
         report = _report(base, resource, match, True, when, model, model)
         if report is not None:
             yield report
+
+
+# -- notes ------------------------------------------------------------------------------------------------------------
+
+
+def _from_notes(base: KnowledgeBase, record: Record, target: Concept, zone: tzinfo) -> Iterator[Report]:
+    """What a note or an answer beside another coded symptom states, as free text; denials there tell nothing."""
+    for resource in (*record.of("Observation"), *record.of("Condition")):
+        notes = [text for text in _beside(resource) if _named(text, target)]
+        if not notes or not _is_of_another(base, resource, target):
+            continue
+        model = resource.read.model
+        if model is None:
+            continue
+        if resource.type == "Observation":
+            counts, when = standing(resource.raw.get("status")) == "usable", effective(model, zone)
+        else:
+            counts, when = exists(model) and not _is_over(model), moment(model.recordedDate or onset(model), zone)
+        if not counts:
+            continue
+        here = _is_placed(base, target, _sites(model))
+        for text in (text for text in notes if judged(text, target, here=here)):
+            told = _without_denials(text, target)
+            side = site_of(base, (), [told], None, target.elsewhere).side
+            side = site_of(base, _sites(model), [], None).side if side == "unknown" and here else side
+            persistent, severe = (_is_called(base, target, [text], words) for words in (_PERSISTENT, _SEVERE))
+            if not persistent and _only_describes(base, resource, target):
+                continue
+            yield Report(resource, True, when, side, persistent, severe, False, text)
+
+
+def _beside(resource: Resource) -> Iterator[str]:
+    """The notes, and an answer given in words."""
+    notes = resource.raw.get("note")
+    for note in notes if isinstance(notes, list) else ():
+        if isinstance(note, dict) and isinstance(note.get("text"), str):
+            yield note["text"]
+    if isinstance(resource.raw.get("valueString"), str):
+        yield resource.raw["valueString"]
+    answer = resource.raw.get("valueCodeableConcept")
+    if isinstance(answer, dict) and not answer.get("coding") and isinstance(answer.get("text"), str):
+        yield answer["text"]
+
+
+def _coded_as(base: KnowledgeBase, resource: Resource) -> set[str]:
+    if resource.type == "Observation":
+        seen = glance(base, resource)
+        return {*seen.asked, *seen.answered}
+    return {m.concept for m in by_code(base, resource.raw.get("code"))}
+
+
+def _only_describes(base: KnowledgeBase, resource: Resource, target: Concept) -> bool:
+    """Whether the coded symptom claims the target's signs: the pain of a cramp is no leg pain of its own."""
+    words = {word for name in _coded_as(base, resource) for word in base.concepts[name].sign}
+    return not words.isdisjoint(target.not_of)
+
+
+def _is_of_another(base: KnowledgeBase, resource: Resource, target: Concept) -> bool:
+    """Whether the resource is coded as a symptom, and not as this one."""
+    coded = _coded_as(base, resource)
+    return target.id not in coded and any(base.concepts[name].family == target.family for name in coded)
 
 
 def _is_over(model: Any) -> bool:
