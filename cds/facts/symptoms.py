@@ -78,6 +78,9 @@ _TIMING = re.compile(
 )
 # Self-care counselling decides when such a symptom counts as lasting (catalogue T50).
 _COUNSELLING = {"leg-cramps": "self-care-counselling"}
+_QUESTION = re.compile(
+    r"\b(?:any|do you|does|have you|has she|are you|is (?:a|the|one|there)|which|presence|score|scale)\b"
+)
 _SITE_QUESTION = re.compile(r"\b(?:laterality|side|body ?site|location|site)\b")
 # Components that describe the finding, and so do not stand for its answer.
 _DESCRIBING_QUESTION = re.compile(
@@ -330,6 +333,10 @@ def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | No
         return _coded_answer(base, target, holder.valueCodeableConcept)
     if holder.valueString is not None:
         return _spoken_answer(holder.valueString, target)
+    finding = code is not None and code.system in _FINDING_SYSTEMS
+    number = holder.valueInteger if holder.valueInteger is not None else getattr(holder.valueQuantity, "value", None)
+    if finding and number is not None and number > 0:
+        return True  # how much or how often; a nought may be a count or a "no"
     others = ("Quantity", "Integer", "Range", "Ratio", "DateTime", "Period", "Time", "SampledData")
     if any(getattr(holder, f"value{name}") is not None for name in others):
         return None
@@ -338,7 +345,19 @@ def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | No
     ):
         return None
     # A finding code without a value states the finding; a question code without a value was not answered.
-    return True if code is not None and code.system in _FINDING_SYSTEMS else None
+    return True if finding or _is_statement(base, target, holder, code) else None
+
+
+def _is_statement(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None) -> bool:
+    """Whether words alone, without a value, state a finding: with its side ("Swelling of left leg"), not as a label."""
+    if code is not None or {system for system, _, _ in codings(holder.code)} - {*_FINDING_SYSTEMS}:
+        return False
+    spoken = texts(holder.code)
+    asked = any("?" in text or _QUESTION.search(text.lower()) for text in spoken)
+    parts = getattr(holder, "component", None) or getattr(holder, "hasMember", None)
+    sites = _sites(holder) if hasattr(holder, "bodySite") else []
+    sided = any(judged(text, target) and site_of(base, sites, [text]).side != "unknown" for text in spoken)
+    return sided and not asked and not parts
 
 
 def _coded_answer(base: KnowledgeBase, target: Concept, value: Any) -> bool | None:
