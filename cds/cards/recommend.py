@@ -2,8 +2,8 @@
 
 A rule that holds stands unless a standing rule suppresses it. A standing rule's card takes the form of its first
 variant that applies; modifiers change it; a rule that merges into another standing card loses its own. Most dangerous
-first: critical, warning, info, then the topic's level. At most five cards: critical and warning always stay, info is
-merged.
+first: critical, warning, info, then the topic's level, then (of critical cards) what silences more. At most five cards:
+critical and warning always stay, info is merged.
 """
 
 from __future__ import annotations
@@ -112,7 +112,13 @@ def recommend(base: KnowledgeBase, census: Census, outcome: Outcome) -> tuple[Re
             if target is not None:
                 made[target] = _merged(made[target], made.pop(rule.id), with_summary=False)
     order = {rule.id: n for n, rule in enumerate(base.rules)}
-    ranked = sorted(made.values(), key=lambda r: (r.rank, base.level_of(r.rule), order[r.rule.id]))
+
+    def place(r: Recommendation) -> tuple[int, int, int, int]:
+        # Of two dangers alike the one that silences more comes first: embolism before the leg that it came from.
+        reach = len(r.rule.suppresses) if r.indicator == "critical" else 0
+        return r.rank, base.level_of(r.rule), -reach, order[r.rule.id]
+
+    ranked = sorted(made.values(), key=place)
     return _limited(ranked)
 
 

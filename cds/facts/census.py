@@ -7,8 +7,8 @@ from datetime import date, datetime, tzinfo
 from typing import Any
 
 from cds.facts.calf import calf_difference
-from cds.facts.conditions import allergy_fact, condition_fact, procedure_fact, request_fact
-from cds.facts.imaging import imaging_fact
+from cds.facts.conditions import allergy_fact, condition_fact, procedure_fact
+from cds.facts.imaging import imaging_fact, request_of_the_leg
 from cds.facts.intake import intake_fact
 from cds.facts.laboratory import (
     adjusted_calcium,
@@ -47,7 +47,7 @@ _READERS: dict[str, _Reader] = {
     "condition": condition_fact,
     "allergy": allergy_fact,
     "procedure": procedure_fact,
-    "request": request_fact,
+    "request": request_of_the_leg,
 }
 
 

@@ -41,8 +41,9 @@ _PSEUDO = re.compile(
     r"|\bno (?:change|better|improvement|relief|doubt)\b|\bwithout (?:relief|improvement|change)\b"
 )
 _BEFORE = re.compile(
-    r"\b(?:no|nil|not|never|without|denie[sd]|deny|denying|negative for|absence of|free of|rule out|ruled out"
-    r"|excluded?|sin|niega|descartad[ao]|sans|pas de|nie)\b|无|否认|没有|未见|排除"
+    r"\b(?:no longer(?: (?:has|have|is|reports|complains of))?|no|nil|not|never|without|denie[sd]|deny|denying"
+    r"|neg(?:ative)? for|absence of|free of|rule out|ruled out|excluded?|sin|niega|descartad[ao]|sans|pas de|nie)\b"
+    r"|无|否认|没有|未见|排除"
 )
 _AFTER = re.compile(
     r"\W*(?:(?:is|are|was|were|has|have|been)\s+)*"
@@ -59,11 +60,37 @@ _NEW_STATEMENT = re.compile(
 )
 _JOINED = re.compile(r"\band\b")
 _REACH = 6
+_STATEMENT = re.compile(r"[.;\n]|\bbut\b|\bhowever\b|\balthough\b")
+# A list that is denied, from its first word; after "denies" every noun of it is.
+_LIST_OPENED = re.compile(
+    r"\W*(?:(?:she|he|pt|patient|woman|currently|has|have|there (?:is|are|was)) )*"
+    r"(?:no(?: (?:evidence|signs?|history) of)?|nil|denie[sd]|deny|denying|neg(?:ative)? for|without|absence of)\b"
+    r"(?! longer)"
+)
+_LISTING = re.compile(r"\b(?:denie[sd]|deny|denying|neg(?:ative)? for)\b")
+# Said of her, not named: it may begin something new after a comma.
+_STATE = re.compile(
+    r"(?:short of|out of|breathless|faint|collapsed|passed|blacked|cough|can|throwing|vomits|vomited|confused|disorient"
+    r"|dehydrated|convulsing|lost|seeing|swollen|puffy)"
+)
 _ANOTHER_PERSON = re.compile(
     r"\b(?:family|fhx?|father|sister|brother|sibling|aunt|uncle|grandmother|grandfather|cousin|husband|partner"
     r"|(?:her|patient's|maternal) mother|mother's|mother had|mother has|familiar(?:es)?|madre|padre"
     r"|familial de|familiaux)\b"
     r"|家族|母亲|父亲|姐妹|兄弟"
+)
+# What she was told to look out for, and what was in another pregnancy, is not what there is now.
+_ADVICE = re.compile(
+    r"\b(?:(?:advise[ds]?|told|asked|reminded|instructed|counsell?ed)(?: \w+){0,2}? to (?:report|watch|look out)"
+    r"|(?:return|report|call|ring|come back|attend|contact|seek)(?: \w+){0,2}? if"
+    r"|(?:educat|counsell?|taught|teach)\w* (?:\w+ )?(?:on|about|regarding|re) [^.;:,\n]{0,40}?"
+    r"(?:signs|symptoms|red flags?)"
+    r"|report any|safety[- ]?net\w*|watch for|look out for|in case of|if (?:any|she (?:develops|notices|gets)))"
+    r"\b(?:(?!\bbut\b|\bhowever\b|\balthough\b|\bnow\b|\btoday\b)[^.;\n])*"
+)
+_ANOTHER_PREGNANCY = re.compile(
+    r"\b(?:history of|h/o|hx of|had)\b[^.;,\n]{0,80}?\b(?:in|during|after|with) (?:her |the |a )?"
+    r"(?:last|previous|prior|earlier|first|second|third) (?:pregnanc(?:y|ies)|birth|delivery|child|baby)\b"
 )
 
 
@@ -176,7 +203,7 @@ def _stated(text: str, phrases: tuple[str, ...], void: tuple[str, ...]) -> bool 
 
 def _lowered(text: str, void: tuple[str, ...]) -> str:
     """The text as it is searched. A void phrase is blotted out: "history of seizures; seizure today" says seizure."""
-    lowered = text[:_LONGEST_TEXT].lower()
+    lowered = _ANOTHER_PREGNANCY.sub(" ", _ADVICE.sub(" ", text[:_LONGEST_TEXT].lower()))
     blot = _any_of(void)
     return blot.sub(" ", lowered) if blot is not None else lowered
 
@@ -192,9 +219,36 @@ def _phrases(lowered: str, pattern: re.Pattern[str] | None) -> Iterator[bool | N
     """The polarity of each phrase named."""
     if pattern is None:
         return
-    for clause in _CLAUSE.split(lowered):
-        if not _ANOTHER_PERSON.search(clause):
-            yield from (_polarity(clause, hit.start(), hit.end()) for hit in pattern.finditer(clause))
+    for statement in _STATEMENT.split(lowered):
+        row = statement.split(",")
+        for index, clause in enumerate(row):
+            for hit in () if _ANOTHER_PERSON.search(clause) else pattern.finditer(clause):
+                said = _polarity(clause, hit.start(), hit.end())
+                yield False if said and _in_denied_list(row, index, hit) else said
+
+
+def _in_denied_list(row: list[str], index: int, hit: re.Match[str]) -> bool:
+    """Whether a phrase only goes on with a list that began with a denial.
+
+    "No chest pain, dyspnoea or syncope" (the "or" tells), "denies chest pain, dyspnoea"; not "no fever, breathless".
+    """
+    parts = row[index:]
+    if any(_NEW_STATEMENT.search(part) or len(part.split()) > _REACH for part in parts[:1]):
+        return False
+    for before in range(index - 1, -1, -1):
+        opened = _LIST_OPENED.match(row[before])
+        if opened is None and (_NEW_STATEMENT.search(row[before]) or len(row[before].split()) > _REACH):
+            return False
+        if opened is not None:
+            said = row[before][opened.end() :]
+            if _NEW_STATEMENT.search(said) or len(said.split()) > _REACH:
+                return False
+            joined = next((part for part in parts if re.search(r"\bn?or\b", part)), None)
+            if joined is not None and all(len(part.split()) <= _REACH for part in parts[: parts.index(joined) + 1]):
+                return True
+            alone = not re.sub(r"\W|\band\b", "", row[index][: hit.start()] + row[index][hit.end() :])
+            return bool(_LISTING.search(opened[0])) and alone and _STATE.match(hit[0]) is None
+    return False
 
 
 def _polarity(clause: str, start: int, end: int) -> bool | None:
@@ -238,7 +292,11 @@ _SIGN_WORD = (
     r"(?:swell\w*|swollen|o?edema\w*|red\w*|erythem\w*|warm\w*|hot|tender\w*|pain\w*|ach(?:e|es|ing|y)|sore\w*)"
 )
 _HAS_SIGN = re.compile(rf"\b{_SIGN_WORD}\b")
-_LIST_HEAD = re.compile(rf"(?:\W|\b(?:and|or|nor|any|obvious|local|marked|{_SIGN_WORD})\b)*")
+# A place without a side may stand in a list ("denies swelling, calf pain or redness"); a side says something new.
+_LIST_HEAD = re.compile(
+    rf"(?:\W|\b(?:and|or|nor|any|obvious|local|marked|legs?|calf|calves|thighs?|ankles?|feet|{_SIGN_WORD})\b)*"
+)
+_NOUN_SIGN = re.compile(r"(?:swelling|o?edema|redness|erythema|warmth|tenderness|pains?|aches?|soreness)\b")
 _OR_SIGN = re.compile(rf"\bn?or (?:\w+ )?{_SIGN_WORD}\b|^\W*n?or\b")
 # "Swelling of the left leg: no" and "pain and swelling denied": what may stand between a sign and its denial.
 _TAIL = re.compile(
@@ -357,7 +415,9 @@ def _sign_polarity(concept: Concept, row: list[_Clause], index: int, hit: re.Mat
     rest = [text, *(clause.text for clause, is_before in _neighbours(row, index) if not is_before)]
     if any(_OR_SIGN.search(part) for part in rest):
         return False
-    return True if row[index].places else None
+    listing = any(_LISTING.search(clause.text) for clause, is_before in _neighbours(row, index) if is_before)
+    noun_only = _NOUN_SIGN.match(text, hit.start()) is not None and not text[hit.end() :].strip()
+    return True if row[index].places and not (listing and noun_only) else None
 
 
 def _continues_denial(row: list[_Clause], index: int, head: str, left: int = _REACH) -> bool:
@@ -387,7 +447,7 @@ _SIDE_AFTER = re.compile(
 )
 _ONE = re.compile(
     r"\b(?:unilateral(?:ly)?|one[- ]sided|(?:one|single) (?:lower )?(?:leg|calf|ankle|foot|thigh|limb|extremity)"
-    r"|one of (?:her|the) (?:legs|calves|ankles|feet|thighs)|asymmetr\w+)\b"
+    r"|one of (?:her|the|your|my|their) (?:legs|calves|ankles|feet|thighs)|asymmetr\w+)\b"
 )
 
 

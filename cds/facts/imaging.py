@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from cds.facts.calf import calf_difference
 from cds.facts.coding import by_code, says, site_of, states, texts
-from cds.facts.conditions import means
+from cds.facts.conditions import means, request_fact
 from cds.facts.dates import Moment, age_in_days, moment, order_of
 from cds.facts.model import Fact, absent, known, unknown
 from cds.facts.observations import standing
@@ -25,10 +25,12 @@ from cds.knowledge.model import FactKey, KnowledgeBase
 
 _LEG_SIGNS = ("leg-swelling", "leg-redness", "leg-warmth", "calf-tenderness", "leg-pain")
 _BOTH = frozenset({"left", "right"})
+_ULTRASOUND = "leg-vein-ultrasound"
 _DVT = r"(?:dvt|deep (?:vein|venous) thromb(?:osis|oses|us))"
 _NEGATIVE = re.compile(
     r"\b(?:no|without|negative for)\b(?: (?:(?:sonographic|ultrasound|duplex|doppler) )?(?:evidence|signs?) of)?"
     rf" (?:(?:any|acute|left|right|lower|leg|limb|extremity|bilateral) ){{0,4}}{_DVT}\b"
+    r"(?: or (?:(?:superficial|venous|vein) ){0,2}(?:thrombophlebitis|thrombosis|svt)\b)?"
     # "No DVT prophylaxis" and "no DVT was excluded" are about something else.
     r"(?! (?:prophyla\w*|protocol|history|risk|score|pathway|scan|study|clinic|treatment|was|were|is|has|had)\b)"
 )
@@ -93,6 +95,28 @@ def imaging_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date,
         result=result,
         after_signs=after,
     )
+
+
+def request_of_the_leg(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
+    """An open order; one to image the other leg only is none for the leg with the sign."""
+    if key[1] != _ULTRASOUND:
+        return request_fact(base, record, key, today, zone)
+    named = {str(fact.attributes.get("side")) for fact in _one_leg_signs(base, record, today, zone)} & _BOTH
+    other = {r.name for r in record.resources.get("ServiceRequest", ()) if named and _other_leg(base, r, named)}
+    rows = tuple(r for r in record.resources.get("ServiceRequest", ()) if r.name not in other)
+    fact = request_fact(base, replace(record, resources={**record.resources, "ServiceRequest": rows}), key, today, zone)
+    remarks = tuple(f"an order is not of the leg with the sign ({name})" for name in sorted(other))
+    return replace(fact, remarks=(*fact.remarks, *remarks))
+
+
+def _other_leg(base: KnowledgeBase, resource: Resource, named: set[str]) -> bool:
+    """Whether an order to image leg veins names one leg, and not one with a sign."""
+    code, body = resource.raw.get("code"), resource.raw.get("bodySite")
+    if not means(base, code, base.concepts[_ULTRASOUND]):
+        return False
+    own = next((m.code for m in by_code(base, code) if m.concept == _ULTRASOUND), None)
+    side = site_of(base, body if isinstance(body, list) else (), texts(code), own).side
+    return side in _BOTH and side not in named
 
 
 def _is_past(report: Report, today: date) -> bool:

@@ -58,9 +58,9 @@ def _full_calcium(base: KnowledgeBase, record: Record, key: FactKey, today: date
         total += dose.a_day
         words.append(f"{product.name} ({dose_text(CALCIUM[0], dose, 'mg/d')})")
         sources.append(product.resource.name)
-    shown = f"{quantity_text(total.quantize(Decimal(1)), 'mg/d')} ({' + '.join(words)})"
-    age = diet.attributes.get("age")
-    return known(key, title, shown, day=diet.day, sources=tuple(sources), value=total, age=age)
+    amount = quantity_text(total.quantize(Decimal(1)), "mg/d")
+    shown, age = f"{amount} ({' + '.join(words)})", diet.attributes.get("age")
+    return known(key, title, shown, brief=amount, day=diet.day, sources=tuple(sources), value=total, age=age)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from cds.facts.coding import by_code, own
+from cds.facts.coding import by_code, names, own
 from cds.facts.dates import Moment, age_in_days, moment, order_of
 from cds.facts.record import Record, Resource
 from cds.knowledge.model import ItemMeaning, KnowledgeBase, MedicineItems, Questionnaire
@@ -30,6 +30,9 @@ _NOT_NOW = re.compile(
     r"\b(?:ever|history|past|previous\w*|earlier|last pregnanc\w*|family|relatives?)\b", re.IGNORECASE
 )
 _NEGATED = re.compile(r"\b(?:no|not|never|without|isn't|aren't|don't|doesn't|haven't|hasn't)\b", re.IGNORECASE)
+_WHICH_SIDE = re.compile(
+    r"\b(?:which|what) (?:leg|side|calf|foot|one)\b|\blaterality\b|^\W*(?:side|leg)\W*$", re.IGNORECASE
+)
 _PLAIN_WORDS = {"y": "yes", "n": "no"}
 _MOST_UNITS = Decimal(100)
 MOST_ANSWERS = 2_000
@@ -266,7 +269,7 @@ def _symptom(
     if not elements or elements.get("valueBoolean") is False:
         return elements
     sides: set[str] = set()
-    words = [base.concepts[meaning.target].title]
+    words = [base.concepts[meaning.target].title, *(["persistent"] if meaning.persistent else [])]
     for link, other in known.items.items():
         if other.target != row.link or other.role not in FOLLOW_UPS:
             continue
@@ -300,7 +303,8 @@ def _sides(base: KnowledgeBase, meaning: ItemMeaning, answer: Any) -> set[str]:
     if mapped is not None:
         return {mapped} - {"unknown"}
     value = _worded(answer, codes=True)
-    word = str(value.get("valueString") or value.get("valueCodeableConcept", {}).get("text") or "").strip().lower()
+    word = str(value.get("valueString") or value.get("valueCodeableConcept", {}).get("text") or _code(answer))
+    word = word.strip().lower()
     coded = {m.concept for m in by_code(base, value.get("valueCodeableConcept"))}
     return (coded or {word}) & {"left", "right", "both"}
 
@@ -317,7 +321,25 @@ def _in_words(base: KnowledgeBase, response: _Response, row: _Item, answer: Any)
         # A code without a display is as good as the words for it.
         titles = [base.concepts[m.concept].title for m in by_code(base, {"coding": [_raw_coding(answer.valueCoding)]})]
         value = {"valueCodeableConcept": {"text": titles[0]}} if titles else {}
-    return {"code": {"text": text}, **value} if value else {}
+    return {"code": {"text": text}, **value, **_site_in_words(base, row)} if value else {}
+
+
+def _site_in_words(base: KnowledgeBase, row: _Item) -> dict[str, Any]:
+    """Where it is, as asked below the item or right after it ("Which leg?"), else by a heading that is only a place."""
+    siblings = row.around[-1]
+    after = next((n for n, item in enumerate(siblings, 1) if item is row.item), len(siblings))
+    for item in (*_below(row.item), *siblings[after : after + 1]):
+        if item.text and _WHICH_SIDE.search(item.text):
+            said = [_worded(answer, codes=False) for answer in item.answer or ()]
+            words = [v.get("valueString") or v.get("valueCodeableConcept", {}).get("text") for v in said]
+            if any(words):
+                return {"bodySite": {"text": " and ".join(word for word in words if word)}}
+    leg, symptoms = base.concepts["leg"].text, [c for c in base.concepts.values() if c.family == "symptoms"]
+    for heading in reversed(row.headings):
+        if names(heading, leg):
+            only_a_place = not any(names(heading, (*c.text, *c.sign)) for c in symptoms)
+            return {"bodySite": {"text": heading}} if only_a_place else {}
+    return {}
 
 
 def _raw_coding(coding: Any) -> dict[str, Any]:

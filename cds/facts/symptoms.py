@@ -3,7 +3,8 @@
 Silence is not a "no": a symptom nobody recorded stays unknown, and a "no" for one leg says nothing about the other. On
 the newest day with an answer, a report outweighs a denial. The side comes from bodySite, from the code, or from text;
 text alone, without a known code, is marked (`coded` is false) so that a rule can say less. A note is read only beside
-a coded finding, for side and timing: it never makes a finding by itself.
+a coded finding: for side, timing, whether it persists and how severe it is, and as free text for another sign that it
+states ("left calf swollen" beside coded cramps). Without a coded finding it makes none.
 """
 
 from __future__ import annotations
@@ -50,8 +51,11 @@ _NO_ANSWER_CODES = frozenset(
      "not-applicable", "temp-unknown", "masked"}
 )  # fmt: skip
 _NEGATED = re.compile(r"(?:no|not|never|none|without|denies|denied)\b\s*(.*)")
+# It is there without a break: not the length of a history, which brief cramps may have too.
 _PERSISTENT = re.compile(
-    r"\b(?:persistent|persisting|persists|constant|continuous|ongoing|does not go away|all the time)\b"
+    r"\b(?:persist(?:s|ed|ing|ent(?:ly)?)?|constant(?:ly)?|continuous(?:ly)?|ongoing|unremitting|unrelenting"
+    r"|(?:does not|doesn't|did not|didn't|will not|won't|would not|never) (?:go(?:es)? away|stop|settle|ease)s?"
+    r"|not going away|all (?:the time|day(?: long)?)|day and night|round the clock)\b"
 )
 # Severe in words: as such, or by the sleep that it costs. "On waking" is a time of day.
 _SEVERE = re.compile(
@@ -74,7 +78,14 @@ _TIMING = re.compile(
 )
 # Self-care counselling decides when such a symptom counts as lasting (catalogue T50).
 _COUNSELLING = {"leg-cramps": "self-care-counselling"}
+_QUESTION = re.compile(
+    r"\b(?:any|do you|does|have you|has she|are you|is (?:a|the|one|there)|which|presence|score|scale)\b"
+)
 _SITE_QUESTION = re.compile(r"\b(?:laterality|side|body ?site|location|site)\b")
+# Components that describe the finding, and so do not stand for its answer.
+_DESCRIBING_QUESTION = re.compile(
+    r"\b(?:timing|duration|severity|onset|course|pattern|frequency|character|quality|intensity|comments?)\b"
+)
 _FINDING_SYSTEMS = (
     "http://snomed.info/sct",
     "http://hl7.org/fhir/sid/icd-10-cm",
@@ -106,7 +117,11 @@ def symptom_fact(base: KnowledgeBase, record: Record, key: FactKey, today: date,
     """The fact of one symptom concept."""
     title = base.title_of(key)
     target = base.concepts[key[1]]
-    rows = [*_from_observations(base, record, target, zone), *_from_conditions(base, record, target, zone)]
+    rows = [
+        *_from_observations(base, record, target, zone),
+        *_from_conditions(base, record, target, zone),
+        *_from_notes(base, record, target, zone),
+    ]
     remarks = tuple(dict.fromkeys([*_unanswered(rows, today), *_not_final(base, record, target)]))
     answers = [r for r in rows if r.present is not None and _is_past(r.when, today)]
     newest = max((r.when.last for r in answers if r.when is not None), default=None)
@@ -255,6 +270,11 @@ def _is_placed(base: KnowledgeBase, target: Concept, sites: Iterable[Any]) -> bo
     return False
 
 
+def _names_place(target: Concept, text: str) -> bool:
+    """Whether a text names a place, of the target or another."""
+    return names(text, target.site) or names(text, target.elsewhere)
+
+
 def _examines(base: KnowledgeBase, target: Concept, question: tuple[str, ...]) -> bool:
     """Whether the question only names the place ("Left leg"), so that the answer says what is there."""
     symptoms = [c for c in base.concepts.values() if c.family == target.family]
@@ -293,6 +313,9 @@ def _by_words(
         return
     free = (*texts(holder.valueCodeableConcept), *([holder.valueString] if holder.valueString else []))
     here = here or _examines(base, target, question)
+    # "Edema: LLE 2+": the sign stands in the question, its place in the answer.
+    asked = [text for text in question if names(text, target.sign) and not _names_place(target, text)]
+    free = (*free, *(f"{text} {said}" for text in asked for said in free if names(said, target.site)))
     stated = _stated(target, free, here)
     if stated is not None:
         yield stated, True
@@ -310,13 +333,31 @@ def answer_to(base: KnowledgeBase, target: Concept, holder: Any, code: Code | No
         return _coded_answer(base, target, holder.valueCodeableConcept)
     if holder.valueString is not None:
         return _spoken_answer(holder.valueString, target)
+    finding = code is not None and code.system in _FINDING_SYSTEMS
+    number = holder.valueInteger if holder.valueInteger is not None else getattr(holder.valueQuantity, "value", None)
+    if finding and number is not None and number > 0:
+        return True  # how much or how often; a nought may be a count or a "no"
     others = ("Quantity", "Integer", "Range", "Ratio", "DateTime", "Period", "Time", "SampledData")
     if any(getattr(holder, f"value{name}") is not None for name in others):
         return None
-    if any(not _asks_site(part.code) for part in getattr(holder, "component", None) or ()):
+    if any(
+        not _asks_site(part.code) and not _describes(part.code) for part in getattr(holder, "component", None) or ()
+    ):
         return None
     # A finding code without a value states the finding; a question code without a value was not answered.
-    return True if code is not None and code.system in _FINDING_SYSTEMS else None
+    return True if finding or _is_statement(base, target, holder, code) else None
+
+
+def _is_statement(base: KnowledgeBase, target: Concept, holder: Any, code: Code | None) -> bool:
+    """Whether words alone, without a value, state a finding: with its side ("Swelling of left leg"), not as a label."""
+    if code is not None or {system for system, _, _ in codings(holder.code)} - {*_FINDING_SYSTEMS}:
+        return False
+    spoken = texts(holder.code)
+    asked = any("?" in text or _QUESTION.search(text.lower()) for text in spoken)
+    parts = getattr(holder, "component", None) or getattr(holder, "hasMember", None)
+    sites = _sites(holder) if hasattr(holder, "bodySite") else []
+    sided = any(judged(text, target) and site_of(base, sites, [text]).side != "unknown" for text in spoken)
+    return sided and not asked and not parts
 
 
 def _coded_answer(base: KnowledgeBase, target: Concept, value: Any) -> bool | None:
@@ -374,6 +415,67 @@ def _from_conditions(base: KnowledgeBase, record: Record, target: Concept, zone:
             yield report
 
 
+# -- notes ------------------------------------------------------------------------------------------------------------
+
+
+def _from_notes(base: KnowledgeBase, record: Record, target: Concept, zone: tzinfo) -> Iterator[Report]:
+    """What a note or an answer beside another coded symptom states, as free text; denials there tell nothing."""
+    for resource in (*record.of("Observation"), *record.of("Condition")):
+        notes = [text for text in _beside(resource) if _named(text, target)]
+        if not notes or not _is_of_another(base, resource, target):
+            continue
+        model = resource.read.model
+        if model is None:
+            continue
+        if resource.type == "Observation":
+            counts, when = standing(resource.raw.get("status")) == "usable", effective(model, zone)
+        else:
+            counts, when = exists(model) and not _is_over(model), moment(model.recordedDate or onset(model), zone)
+        if not counts:
+            continue
+        here = _is_placed(base, target, _sites(model))
+        for text in (text for text in notes if judged(text, target, here=here)):
+            told = _without_denials(text, target)
+            side = site_of(base, (), [told], None, target.elsewhere).side
+            side = site_of(base, _sites(model), [], None).side if side == "unknown" and here else side
+            persistent, severe = (_is_called(base, target, [text], words) for words in (_PERSISTENT, _SEVERE))
+            if not persistent and _only_describes(base, resource, target):
+                continue
+            yield Report(resource, True, when, side, persistent, severe, False, text)
+
+
+def _beside(resource: Resource) -> Iterator[str]:
+    """The notes, and an answer given in words."""
+    notes = resource.raw.get("note")
+    for note in notes if isinstance(notes, list) else ():
+        if isinstance(note, dict) and isinstance(note.get("text"), str):
+            yield note["text"]
+    if isinstance(resource.raw.get("valueString"), str):
+        yield resource.raw["valueString"]
+    answer = resource.raw.get("valueCodeableConcept")
+    if isinstance(answer, dict) and not answer.get("coding") and isinstance(answer.get("text"), str):
+        yield answer["text"]
+
+
+def _coded_as(base: KnowledgeBase, resource: Resource) -> set[str]:
+    if resource.type == "Observation":
+        seen = glance(base, resource)
+        return {*seen.asked, *seen.answered}
+    return {m.concept for m in by_code(base, resource.raw.get("code"))}
+
+
+def _only_describes(base: KnowledgeBase, resource: Resource, target: Concept) -> bool:
+    """Whether the coded symptom claims the target's signs: the pain of a cramp is no leg pain of its own."""
+    words = {word for name in _coded_as(base, resource) for word in base.concepts[name].sign}
+    return not words.isdisjoint(target.not_of)
+
+
+def _is_of_another(base: KnowledgeBase, resource: Resource, target: Concept) -> bool:
+    """Whether the resource is coded as a symptom, and not as this one."""
+    coded = _coded_as(base, resource)
+    return target.id not in coded and any(base.concepts[name].family == target.family for name in coded)
+
+
 def _is_over(model: Any) -> bool:
     """Whether the record says that it is over: by its status, or without one by its end."""
     state = clinical_state(model)
@@ -402,6 +504,18 @@ def _asks_site(code: Any) -> bool:
     return any(_SITE_QUESTION.search(text.lower()) for text in texts(code))
 
 
+def _describes(code: Any) -> bool:
+    """Whether a component says how the finding is ("Duration", "Severity")."""
+    return any(_DESCRIBING_QUESTION.search(text.lower()) for text in texts(code))
+
+
+def _descriptions(model: Any) -> Iterator[str]:
+    """What the describing components say in words."""
+    for part in getattr(model, "component", None) or ():
+        if _describes(part.code):
+            yield from (*texts(part.valueCodeableConcept), *([part.valueString] if part.valueString else []))
+
+
 def _report(
     base: KnowledgeBase,
     resource: Resource,
@@ -417,7 +531,8 @@ def _report(
         spoken.append(holder.valueString)
     target = base.concepts[match.concept]
     notes = _notes(model) if match.code is not None and holder is model else []
-    beside = [*spoken, *notes]
+    described = list(_descriptions(model)) if holder is model else []
+    beside = [*spoken, *notes, *described]
     told = [_without_denials(text, target) for text in spoken] if present else spoken
     site = site_of(base, _sites(model), told, match.code, target.elsewhere)
     if site.side == "unknown" or not site.leg:
@@ -428,9 +543,9 @@ def _report(
     words = " ".join(spoken).lower()
     if match.code is not None and not _fits(base, match.code, site, words, _sites(model)):
         return None
-    persistent = bool(match.code and match.code.persistent) or bool(_PERSISTENT.search(words))
+    persistent = bool(match.code and match.code.persistent) or _is_called(base, target, beside, _PERSISTENT)
     shown = match.text or next(iter(texts(holder.code)), "")
-    severe = _is_severe(base, target, spoken, getattr(model, "severity", None))
+    severe = _is_severe(base, target, beside, getattr(model, "severity", None))
     timing = tuple(_timing(match.code, beside)) if present else ()
     return Report(resource, present, when, site.side, persistent, severe, match.code is not None, shown, timing)
 
@@ -458,12 +573,17 @@ def _is_severe(base: KnowledgeBase, target: Concept, spoken: list[str], severity
     """Whether the record calls this symptom severe; the severe headache of the same note is another matter."""
     if any(match.concept == "severe" for match in by_code(base, severity)):
         return True
-    others = [c for c in base.concepts.values() if c.family == target.family and c.id != target.id]
-    return any(states(text, _SEVERE) for text in texts(severity)) or any(
-        states(clause, _SEVERE) and (_named(clause, target) or not any(_named(clause, c) for c in others))
+    return any(states(text, _SEVERE) for text in texts(severity)) or _is_called(base, target, spoken, _SEVERE)
+
+
+def _is_called(base: KnowledgeBase, target: Concept, spoken: Iterable[str], quality: re.Pattern[str]) -> bool:
+    """Whether a text says this of the target: in a clause that names it, or no symptom of another place."""
+    others = [c for c in base.concepts.values() if c.family == target.family and not set(c.site) & set(target.site)]
+    return any(
+        states(clause, quality) and (_named(clause, target) or all(judged(clause, c) is None for c in others))
         for text in spoken
         for clause in clauses(text)
-        if _SEVERE.search(clause)
+        if quality.search(clause)
     )
 
 

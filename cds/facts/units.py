@@ -30,8 +30,8 @@ ANALYTES: dict[str, dict[str, Decimal]] = {
     "ferritin": {"ug/L": Decimal(1), "ng/mL": Decimal(1)},
     "haemoglobin": {"g/L": Decimal(1), "g/dL": Decimal(10)},
     "body-mass-index": {"kg/m2": Decimal(1)},
-    "calf-circumference": {"cm": Decimal(1), "mm": Decimal("0.1")},
-    "calf-circumference-difference": {"cm": Decimal(1), "mm": Decimal("0.1")},
+    "calf-circumference": {"cm": Decimal(1), "mm": Decimal("0.1"), "[in_i]": Decimal("2.54")},
+    "calf-circumference-difference": {"cm": Decimal(1), "mm": Decimal("0.1"), "[in_i]": Decimal("2.54")},
     "systolic-blood-pressure": {"mm[Hg]": Decimal(1)},
     "diastolic-blood-pressure": {"mm[Hg]": Decimal(1)},
     "dietary-calcium": {"mg/d": Decimal(1), "g/d": Decimal(1000)},
@@ -63,7 +63,8 @@ _ALIASES = {
     "days": "d", "mm[hg]": "mm[Hg]", "mmhg": "mm[Hg]", "mm hg": "mm[Hg]", "kg/m2": "kg/m2", "kg/m^2": "kg/m2",
     "microgram": "ug", "micrograms": "ug",
     "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "iu": "[iU]", "[iu]": "[iU]", "unt": "[iU]", "unit": "[iU]",
-    "units": "[iU]", "international units": "[iU]", "h": "h", "kg": "kg", "cm": "cm", "mm": "mm",
+    "units": "[iU]", "international units": "[iU]", "h": "h", "kg": "kg", "cm": "cm", "mm": "mm", "[in_i]": "[in_i]",
+    "in": "[in_i]", "inch": "[in_i]", "inches": "[in_i]",
 }  # fmt: skip
 _KNOWN = frozenset(_ALIASES.values())
 

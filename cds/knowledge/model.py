@@ -315,13 +315,15 @@ class ItemMeaning:
 
     ``role`` is the kind of fact (symptom, exposure, diet, condition, allergy) with ``target`` its concept, or a
     follow-up (side_of, severe_of, persistent_of) with ``target`` the linkId of the symptom. ``answers`` maps codes of
-    answers to yes, no, unknown, a level or a side; ``unit`` is that of a plain number.
+    answers to yes, no, unknown, a level or a side; ``unit`` is that of a plain number. ``persistent``: the question
+    itself asks for what does not go away.
     """
 
     role: str
     target: str
     answers: Mapping[str, str] = field(default_factory=dict)
     unit: str | None = None
+    persistent: bool = False
 
 
 @dataclass(frozen=True)

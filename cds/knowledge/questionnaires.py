@@ -108,7 +108,7 @@ def _titles(form: dict[str, Any]) -> dict[str, str]:
 
 
 def _meaning(item: Item, concepts: Mapping[str, Concept]) -> ItemMeaning:
-    entry = item.mapping((*ROLES, "answers", "unit"))
+    entry = item.mapping((*ROLES, "answers", "unit", "persistent"))
     roles = [name for name in entry if name in ROLES]
     if len(roles) != 1:
         item.problem(f"an item has one meaning out of {', '.join(ROLES)}")
@@ -122,7 +122,10 @@ def _meaning(item: Item, concepts: Mapping[str, Concept]) -> ItemMeaning:
             item.problem(f"{role}: no concept '{target}'{did_you_mean(target, known)}")
     if "unit" in entry and role != "diet":
         item.problem("unit: only a diet item is a quantity")
-    return ItemMeaning(role, target, answers, entry["unit"].text() if "unit" in entry else None)
+    if "persistent" in entry and role != "symptom":
+        item.problem("persistent: only a symptom persists")
+    unit = entry["unit"].text() if "unit" in entry else None
+    return ItemMeaning(role, target, answers, unit, "persistent" in entry and entry["persistent"].boolean())
 
 
 def _answers(role: str, target: str, concepts: Mapping[str, Concept]) -> tuple[str, ...]:

@@ -238,7 +238,7 @@ def test_a_recorded_difference_is_used_as_it_is() -> None:
         [calf("left", 38, "l")],
         [calf("left", 38, "l"), calf("right", 35, "r", days=2)],
         [calf("left", 38, "l"), calf("", 35, "r")],
-        [calf("left", 38, "l"), calf("right", 14, "r", unit="[in_i]")],
+        [calf("left", 38, "l"), calf("right", 14, "r", unit="kg")],
         [calf("left", 38, "l"), calf("left", 36, "l2"), calf("right", 35, "r")],
         [calf("left", 38, "l", effectiveDateTime=None), calf("right", 35, "r", effectiveDateTime=None)],
     ],

@@ -507,6 +507,7 @@ def test_a_long_text_of_signs_is_read_in_no_time() -> None:
         (observation(CRAMPS, valueString="every night"), None),
         (said("leg cramps, not severe"), None),
         (observation(CRAMPS, valueString="on waking"), None),
+        (observation(CRAMPS, note=[{"text": "wake her every night"}]), True),
         (said("leg cramps, severe headache"), None),
         (said("leg cramps that do not disturb her sleep"), None),
     ],
@@ -532,6 +533,11 @@ def test_a_history_is_not_a_present_symptom() -> None:
     [
         (observation(concept(WHO, "ANC.B7.DE30"), valueBoolean=True), True),
         (observation(CRAMPS, valueString="constant pain in the calf"), True),
+        (observation(CRAMPS, note=[{"text": "persisting since the last visit"}]), True),
+        (observation(CRAMPS, note=[{"text": "does not go away"}]), True),
+        (observation(CRAMPS, note=[{"text": "brief, not constant"}]), None),
+        (observation(CRAMPS, note=[{"text": "constant headache"}]), None),
+        (said("calf cramps, persistent vomiting"), None),
         (observation(CRAMPS), None),
     ],
 )
