@@ -112,13 +112,7 @@ def recommend(base: KnowledgeBase, census: Census, outcome: Outcome) -> tuple[Re
             if target is not None:
                 made[target] = _merged(made[target], made.pop(rule.id), with_summary=False)
     order = {rule.id: n for n, rule in enumerate(base.rules)}
-
-    def place(r: Recommendation) -> tuple[int, int, int, int]:
-        # Of two dangers alike the one that silences more comes first: embolism before the leg that it came from.
-        reach = len(r.rule.suppresses) if r.indicator == "critical" else 0
-        return r.rank, base.level_of(r.rule), -reach, order[r.rule.id]
-
-    ranked = sorted(made.values(), key=place)
+    ranked = sorted(made.values(), key=lambda r: (r.rank, base.level_of(r.rule), order[r.rule.id]))
     return _limited(ranked)
 
 

@@ -150,7 +150,7 @@ def test_free_text_alone_is_a_warning_at_most_and_not_lost(adviser: Adviser, tex
 def test_breathlessness_beside_a_swollen_leg_is_an_emergency_on_every_hook(adviser: Adviser, hook: str) -> None:
     drafts = () if hook == "patient-view" else (draft("Calcium carbonate 1250 mg tablet"),)
     found = cards(adviser, swelling(), DYSPNOEA, cramps(), diet(300), little_sun(), hook=hook, drafts=drafts)
-    assert [(id, card.indicator) for id, card in found.items()] == [(DVT, "critical"), (EMBOLISM, "critical")]
+    assert [(id, card.indicator) for id, card in found.items()] == [(EMBOLISM, "critical"), (DVT, "critical")]
     assert activities(found[EMBOLISM]) == ["164847006", "30881-7"]
 
 
@@ -307,7 +307,7 @@ def test_a_calcium_order_in_severe_hypercalcaemia_keeps_both_critical_cards_besi
         drafts=(draft("Calcium carbonate 1250 mg tablet"),),
     )
     critical = [id for id, card in found.items() if card.indicator == "critical"]
-    assert critical == [DVT, EMBOLISM, HIGH_CALCIUM, "calcium-or-vitamin-d-in-hypercalcaemia"]
+    assert critical == [EMBOLISM, DVT, HIGH_CALCIUM, "calcium-or-vitamin-d-in-hypercalcaemia"]
     assert list(found) == critical
 
 
