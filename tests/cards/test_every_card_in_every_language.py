@@ -182,6 +182,7 @@ PATIENTS: dict[str, HookRequest] = {
         CITRATE, diet(1200), takes(CALCIUM, times=3), times=3, patient=NO_BIRTH_DATE
     ),
     "calcium order, results withheld": signs(CALCIUM, withheld=("laboratory",)),
+    "calcium order, result in the wrong unit": signs(CALCIUM, calcium(9.2)),
     "calcium order, nothing with a dose": request("order-sign", due(), unmeasured("taken", "active"), drafts=(
         unmeasured("draft", "draft"),)),
     "calcium order beside calcium as needed": signs(CALCIUM, diet(900), as_needed("Calcium carbonate 500 mg tablet")),
