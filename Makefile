@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
         --custom-compile-command "make lock" $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint format check golden lock floors clean FORCE
+.PHONY: help install peers serve test lint format check golden lock floors clean FORCE
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ $(STAMP): pyproject.toml requirements/install.sh requirements/build.txt requirem
 	@touch $@
 
 FORCE:
+
+peers: ## bring what some tests run against the service: Chromium, nginx, Medplum's client and server
+	@sh tests/peers/install.sh
 
 serve: $(STAMP) ## run the service on http://127.0.0.1:8000
 	@$(BIN)/prenatal-cds serve $(ARGS)

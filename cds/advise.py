@@ -7,7 +7,7 @@ AdviceError
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -51,11 +51,11 @@ class AdviceError(Exception):
 
 
 class DataUnavailable(AdviceError):
-    """Data that every rule needs was not supplied; ``keys`` are the prefetch keys to send."""
+    """Data that every rule needs could not be had; ``keys`` are the prefetch keys to send."""
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        self.keys = keys
-        names = ", ".join(f"'{key}' ({PART_TITLES[key]})" for key in keys)
+    def __init__(self, withheld: Mapping[str, str]) -> None:
+        self.keys = tuple(withheld)
+        names = ", ".join(f"'{key}' ({PART_TITLES[key]} {reason})" for key, reason in withheld.items())
         super().__init__(
             f"The data needed for any advice could not be had: {names}. Send it as prefetch, see discovery."
         )
@@ -163,15 +163,24 @@ class Adviser:
         ]
 
     def advise(
-        self, request: HookRequest, now: datetime, language: str = ENGLISH, *, public_url: str | None = None
+        self,
+        request: HookRequest,
+        now: datetime,
+        language: str = ENGLISH,
+        *,
+        public_url: str | None = None,
+        gaps: Mapping[str, str] | None = None,
+        tick: Callable[[], None] | None = None,
     ) -> Advice:
         """Cards for one request at ``now`` (time zone aware; its zone decides what day it is).
 
         ``language`` is one of ``languages``; a card that it cannot say in full is English. ``public_url`` is where
-        clients reach this service; links to its questionnaires begin with it.
+        clients reach this service; links to its questionnaires begin with it. ``gaps`` maps each prefetch key that
+        the caller tried to fetch in vain to a key of `cds.facts.record.NOT_FETCHED`. ``tick`` is called often while
+        the record is read, and may raise to stop a request that takes too long.
         Raises DataUnavailable, PatientMismatch, and EngineError when the engine or its cross-check fails.
         """
-        census, record = self._census(request, now)
+        census, record = self._census(request, now, gaps, tick)
         _require(census, record)
         outcome = self.evaluate(census)
         recommendations = recommend(self.knowledge, census, outcome)
@@ -192,13 +201,27 @@ class Adviser:
             cards.append(render(self.knowledge, census, english, encounter, now, record, public_url=public_url))
         return Advice(tuple(cards), recommendations, census, outcome, census.notes(), self.knowledge.hash)
 
-    def _census(self, request: HookRequest, now: datetime) -> tuple[Census, Record]:
+    def _census(
+        self,
+        request: HookRequest,
+        now: datetime,
+        gaps: Mapping[str, str] | None,
+        tick: Callable[[], None] | None,
+    ) -> tuple[Census, Record]:
         context = request.context
         drafts: dict[str, Any] | None = getattr(context, "draft_orders", None)
         selections: tuple[str, ...] | None = getattr(context, "selections", None)
         try:
             return take_census(
-                self.knowledge, request.hook, context.patient_id, request.prefetch, drafts, selections, now
+                self.knowledge,
+                request.hook,
+                context.patient_id,
+                request.prefetch,
+                drafts,
+                selections,
+                now,
+                gaps=gaps,
+                tick=tick,
             )
         except OtherPatient:
             raise PatientMismatch from None
@@ -275,9 +298,9 @@ def service_id(hook: str) -> str:
 
 def _require(census: Census, record: Record) -> None:
     """Refuse when even the question "is she pregnant?" could not be asked: silence would look like an all-clear."""
-    missing = tuple(part for part in ("pregnancy", "conditions") if part in record.withheld)
+    missing = {part: record.withheld[part] for part in ("pregnancy", "conditions") if part in record.withheld}
     patient = next(record.of("Patient"), None)
     if patient is None or patient.read.model is None:
-        raise DataUnavailable(("patient", *missing))
+        raise DataUnavailable({"patient": record.withheld.get("patient", "could not be read"), **missing})
     if census.facts[("gestation", "pregnant")].state == "unknown" and len(missing) == 2:
         raise DataUnavailable(missing)

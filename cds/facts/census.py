@@ -59,15 +59,20 @@ def take_census(
     drafts: Mapping[str, Any] | None,
     selections: tuple[str, ...] | None,
     now: datetime,
+    *,
+    gaps: Mapping[str, str] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> tuple[Census, Record]:
     """Facts of one patient for one hook at ``now`` (aware; its zone decides what "today" is).
 
+    ``gaps`` and ``tick`` as in take_record; ``tick`` is called for each fact too.
     Raises OtherPatient when the `patient` part is another person, ValueError when ``now`` has no zone.
     """
     zone = now.tzinfo
     if zone is None:
         raise ValueError("now must carry a time zone")
-    record = with_answers(base, take_record(patient_id, prefetch, drafts, selections), now.date(), zone)
+    record = take_record(patient_id, prefetch, drafts, selections, gaps, tick)
+    record = with_answers(base, record, now.date(), zone)
     given = pregnancy_facts(base, record, now.date(), zone)
     wanted = base.facts_for(hook)
     if _BEFORE in wanted:
@@ -86,6 +91,7 @@ def _gaps(base: KnowledgeBase, record: Record, hook: str) -> Iterator[str]:
 
 
 def _fact(base: KnowledgeBase, record: Record, key: FactKey, today: date, zone: tzinfo) -> Fact:
+    record.tick()
     if key in _DERIVED:
         return _DERIVED[key](base, record, today, zone)
     if key[0] == "order":

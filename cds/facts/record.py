@@ -72,6 +72,16 @@ COVERAGE: dict[str, tuple[str, ...]] = {
     "order": (),
     "data": (),
 }
+NOT_FETCHED = {
+    "expired": "could not be fetched: the access that was given had expired",
+    "failed": "could not be fetched from the FHIR server",
+    "late": "could not be fetched in time",
+    "limited": "came by an access that shows a part only",
+    "no-scope": "could not be fetched: the access that was given does not cover this",
+    "not-listed": "could not be fetched: this service may not ask that FHIR server",
+    "refused": "could not be fetched: the FHIR server refused",
+}
+"""Why the service could not fetch a part itself; keys are what `gaps` of a request names."""
 DRAFTS = "draftOrders"
 _NO_RESOURCE = "came in a form that is no FHIR resource"
 
@@ -110,6 +120,8 @@ class Record:
     withheld: Mapping[str, str]
     remarks: tuple[str, ...] = ()
     medications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    tick: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    """Called for each resource that a reader looks at; it may raise to stop a request that takes too long."""
     memo: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What readers worked out from all of it; it lives as long as the request, and a changed record starts anew."""
 
@@ -122,6 +134,7 @@ class Record:
     def of(self, *types: str, drafts: bool = False) -> Iterator[Resource]:
         for name in types:
             for resource in self.resources.get(name, ()):
+                self.tick()
                 if resource.draft == drafts:
                     yield resource
 
@@ -149,14 +162,17 @@ def take_record(
     prefetch: Mapping[str, Any] | None,
     drafts: Mapping[str, Any] | None,
     selections: tuple[str, ...] | None,
+    gaps: Mapping[str, str] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> Record:
     """Collect the usable resources of a request.
 
     ``drafts`` is context.draftOrders, ``selections`` the chosen references (None: all drafts are chosen, as in
-    order-sign). Raises OtherPatient.
+    order-sign). ``gaps`` maps a part that the service tried to fetch itself to a key of NOT_FETCHED; such a part proves
+    nothing even where something of it came. ``tick`` is called for each resource. Raises OtherPatient.
     """
-    collector = _Collector(patient_id)
-    collector.parts(prefetch or {})
+    collector = _Collector(patient_id, tick or (lambda: None))
+    collector.parts(prefetch or {}, gaps or {})
     if drafts is not None:
         collector.drafts(drafts, selections)
     return collector.record()
@@ -165,8 +181,9 @@ def take_record(
 class _Collector:
     """Sorts what a request holds into usable resources, withheld parts and remarks."""
 
-    def __init__(self, patient_id: str) -> None:
+    def __init__(self, patient_id: str, tick: Callable[[], None]) -> None:
         self.patient_id = patient_id
+        self.tick = tick
         self.found: dict[tuple[str, bool, str], Resource] = {}
         self.withheld: dict[str, str] = {}
         self.remarks: dict[str, None] = {}
@@ -180,13 +197,16 @@ class _Collector:
         for slot in sorted(self.found):
             kinds.setdefault(slot[0], []).append(self.found[slot])
         resources = {kind: tuple(rows) for kind, rows in kinds.items()}
-        return Record(self.patient_id, resources, self.withheld, tuple(sorted(self.remarks)), self.medications)
+        remarks = tuple(sorted(self.remarks))
+        return Record(self.patient_id, resources, self.withheld, remarks, self.medications, self.tick)
 
     # -- prefetch
 
-    def parts(self, prefetch: Mapping[str, Any]) -> None:
+    def parts(self, prefetch: Mapping[str, Any], gaps: Mapping[str, str]) -> None:
         for part in PARTS:
-            if part not in prefetch:
+            if part in gaps:
+                self._withhold(part, NOT_FETCHED[gaps[part]])
+            elif part not in prefetch:
                 self.withheld[part] = "was not supplied" if part == "patient" else "were not supplied"
         for key, value in prefetch.items():
             self._part(key, value)
@@ -279,6 +299,7 @@ class _Collector:
     # -- resources
 
     def _resource(self, key: str, raw: dict[str, Any], url: Any = None, *, chosen: bool = False) -> None:
+        self.tick()
         draft = key == DRAFTS
         kind, id = str(raw["resourceType"]), raw.get("id")
         if kind == "Medication":

@@ -38,10 +38,10 @@ def serve(settings: Settings) -> None:
         _stop(str(error), 1)
     if settings.workers > 1:
         # Each worker builds its own: an engine cannot be shared between processes.
-        app.state.adviser.close()
+        app.state.rules.adviser.close()
         _publish(settings)
     _check_address(settings)
-    print("\n".join(greeting(settings, app.state.services.values())), flush=True)
+    print("\n".join(greeting(settings, app.state.rules.services.values())), flush=True)
     capture_server_log(settings.log_level)
     uvicorn.run(_FACTORY if settings.workers > 1 else app, **uvicorn_options(settings))
 

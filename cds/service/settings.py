@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,12 @@ BASE_URL: Final = re.compile(
 
 class SettingsError(ValueError):
     """The settings cannot be used; each line names the variable, the problem and often the way out."""
+
+
+def _default_state_dir() -> Path:
+    home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state"
+    return base / "prenatal-cds"
 
 
 class Settings(BaseSettings):
@@ -78,6 +85,11 @@ class Settings(BaseSettings):
         None,
         description="Stop the clock at this ISO 8601 time, for demonstrations and tests with dated records; "
         "without offset it is local time of the time zone. Shown by /health. Never set it for patients.",
+    )
+    state_dir: Path = Field(
+        default_factory=_default_state_dir,
+        description="Folder of what outlives a process: feedback, tokens seen. Made, for this user only, when it is "
+        "first written to. Default: prenatal-cds under $XDG_STATE_HOME, or under ~/.local/state.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 

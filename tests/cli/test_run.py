@@ -157,7 +157,7 @@ def _over_http(rules: Rules, body: Body) -> str:
     try:
         return _post(app, "/cds-services/prenatal-patient-view", json.dumps(body).encode())
     finally:
-        app.state.adviser.close()
+        app.state.rules.adviser.close()
 
 
 def _post(app: Starlette, path: str, content: bytes) -> str:

@@ -162,6 +162,6 @@ def test_bare_make_lists_the_targets_and_does_nothing(checkout: Path, machine: P
     result = make(checkout, machine)
     assert result.returncode == 0
     targets = [line.split()[1] for line in result.stdout.splitlines()]
-    assert targets[:4] == ["help", "install", "serve", "test"]
-    assert set(targets[4:]) == {"lint", "format", "check", "golden", "lock", "floors", "clean"}
+    assert targets[:5] == ["help", "install", "peers", "serve", "test"]
+    assert set(targets[5:]) == {"lint", "format", "check", "golden", "lock", "floors", "clean"}
     assert not (checkout / ".venv").exists()

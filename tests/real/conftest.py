@@ -39,7 +39,7 @@ def clinic_at() -> Iterator[Callable[[datetime], Clinic]]:
                 app = create_app(load_settings({"fixed_now": now.isoformat(), "log_level": "error"}))
                 base = open_servers.enter_context(running(app))
                 http = open_servers.enter_context(httpx.Client(base_url=base, timeout=20, trust_env=False))
-                clinics[now] = Clinic(http, app.state.adviser, now)
+                clinics[now] = Clinic(http, app.state.rules.adviser, now)
             return clinics[now]
 
         yield at

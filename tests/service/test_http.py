@@ -313,7 +313,7 @@ def test_a_failure_inside_is_500_with_a_request_id_and_never_an_empty_array_of_c
     body["prefetch"] = json.loads(json.dumps(body["prefetch"]).replace("mother-1", CANARY))
     with serving(app) as base, httpx.Client(base_url=base, trust_env=False) as client:
         assert client.post(VIEW, json=body).status_code == 200
-        app.state.adviser.close()
+        app.state.rules.adviser.close()
         answer = client.post(VIEW, json=body, headers=BROWSER)
     text = _refused(answer, 500, "exception")
     assert answer.headers["access-control-allow-origin"] == "*"
