@@ -105,3 +105,22 @@ def test_a_call_takes_far_less_than_half_a_second(call: Call, golden: dict[str, 
         call(name)
         taken.append(time.perf_counter() - started)
     assert statistics.median(taken) < 0.5
+
+
+def test_a_call_with_every_optional_member_is_answered_like_one_without(call: Call) -> None:
+    whole = {
+        "fhirServer": "https://fhir.ehr.example/r4",
+        "fhirAuthorization": {
+            "access_token": "opaque",
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "scope": "patient/Patient.read patient/Observation.rs",
+            "subject": "prenatal-cds",
+            "patient": "anna",
+        },
+        "extension": {"com.example.ehr": {"station": 3}},
+    }
+    answer = call(CRAMPS, **whole)
+    assert answer.status_code == 200, answer.text
+    assert said(answer.json()) == said(call(CRAMPS).json())
+    assert "opaque" not in answer.text

@@ -19,7 +19,7 @@ BINDING = 73  # 69 SHALL and 4 SHALL NOT, those shared with the client included
 
 
 @cache
-def tests_in(path: Path) -> frozenset[str]:
+def names_in(path: Path) -> frozenset[str]:
     """The names of the test functions of a file."""
     tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -32,7 +32,7 @@ def test_a_duty_is_shown_by_tests_that_exist_or_has_a_reason(requirement: Requir
     assert bool(requirement.tests) != bool(requirement.reason), "name its tests, or give the reason why there is none"
     for test in requirement.tests:
         path, _, name = test.partition("::")
-        assert name in tests_in(TESTS / path), f"there is no test {test}"
+        assert name in names_in(TESTS / path), f"there is no test {test}"
 
 
 @pytest.mark.parametrize("requirement", [row for row in REQUIREMENTS if row.binding], ids=lambda row: str(row.id))
