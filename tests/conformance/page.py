@@ -69,7 +69,11 @@ def _proof(row: Requirement) -> str:
     for test in row.tests:
         path, _, name = test.partition("::")
         tests.setdefault(path, []).append(f"`{name.removeprefix('test_')}`")
-    return "; ".join([f"{path}: {', '.join(names)}" for path, names in tests.items()]) or f"No test. {row.reason}"
+    return (
+        "; ".join([f"{path}: {', '.join(names)}" for path, names in tests.items()])
+        or row.reason
+        or f"Not yet: {row.pending}."
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import ast
 import csv
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,19 @@ BINDING = 73  # 69 SHALL and 4 SHALL NOT, those shared with the client included
 
 
 @cache
-def names_in(path: Path) -> frozenset[str]:
-    """The names of the test functions of a file."""
+def _named(path: Path) -> tuple[frozenset[str], frozenset[Any]]:
+    """The test functions of a file, and the texts that stand in it: the names of cases are among them."""
     tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
-    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return frozenset(functions), frozenset(node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+
+
+def exists(test: str) -> bool:
+    """Whether there is such a test: `path::function` or `path::function[case]`."""
+    path, _, name = test.partition("::")
+    function, _, case = name.removesuffix("]").partition("[")
+    functions, texts = _named(TESTS / path)
+    return function in functions and (not case or case in texts)
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: str(requirement.id))
@@ -31,13 +41,27 @@ def test_a_duty_is_shown_by_tests_that_exist_or_has_a_reason(requirement: Requir
     assert not requirement.pending, f"still to be built and shown: {requirement.pending}"
     assert bool(requirement.tests) != bool(requirement.reason), "name its tests, or give the reason why there is none"
     for test in requirement.tests:
-        path, _, name = test.partition("::")
-        assert name in names_in(TESTS / path), f"there is no test {test}"
+        assert exists(test), f"there is no test {test}"
 
 
 @pytest.mark.parametrize("requirement", [row for row in REQUIREMENTS if row.binding], ids=lambda row: str(row.id))
 def test_every_shall_has_a_test(requirement: Requirement) -> None:
     assert requirement.tests, f"{requirement.strength}: {requirement.duty}"
+
+
+@pytest.mark.parametrize(
+    ("test", "there"),
+    [
+        ("conformance/test_requirements.py::test_every_shall_has_a_test", True),
+        ("conformance/test_requirements.py::test_only_a_test_that_is_there_exists[a case of this test]", True),
+        ("conformance/test_requirements.py::test_only_a_test_that_is_there_exists[another" + " case]", False),
+        ("conformance/test_requirements.py::test_every_shall_has_tests", False),
+        ("conformance/test_nothing.py::test_every_shall_has_a_test", False),
+    ],
+    ids=["a function", "a case of this test", "no such case", "no such function", "no such file"],
+)
+def test_only_a_test_that_is_there_exists(test: str, there: bool) -> None:
+    assert exists(test) == there
 
 
 def test_the_list_is_as_long_as_the_one_that_it_follows() -> None:

@@ -50,7 +50,7 @@ def test_what_is_offered_stands_among_the_reasons_that_languages_translate(rules
     ("old", "new", "problem"),
     [
         ("system: https://example.org/reasons\n", "", "'system' is missing"),
-        ("offered: [no-time]", "offered: [no-tine]", "offered[0]: no code 'no-tine' under codes; did you mean 'no-time'"),
+        ("offered: [no-time]", "offered: [no-tine]", "no code 'no-tine' under codes; did you mean 'no-time'?"),
         ("checked-elsewhere: done", "checked-elsewhere: dome", "no code 'dome' under codes; did you mean 'done'?"),
         ("checked-elsewhere: done", "checked-elsewere: done", "did you mean 'checked-elsewhere'?"),
         ("narrower:", "same: {checked-elsewhere: done}\nnarrower:", "stands under same as well"),
