@@ -28,8 +28,8 @@ BALLOT = """\
 
 Offered where a 2.0 client is not disturbed.
 
-- OperationOutcome on errors: on every answer that is not 2xx
-  (`each_refusal_has_its_status_and_an_operation_outcome`).
+- OperationOutcome on errors: on every answer that is not 2xx (`each_refusal_has_its_status_and_an_operation_outcome`),
+  a refused preflight included. Only bytes that are no HTTP request get a plain 400 of the HTTP server.
 - `version` and `hookVersion` in discovery: members of each service; `2.0.1`, and the version that the hook's page
   publishes (`each_service_tells_the_versions_that_the_3_0_ballot_adds`).
 - Reasons of `http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes`: three general ones are choices on every

@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from cds.service import create_app, load_settings
 from tests.conformance.conftest import Answer
+from tests.service.conftest import running
 
 VIEW = "/cds-services/prenatal-patient-view"
 JSON = {"Content-Type": "application/json"}
@@ -127,6 +129,31 @@ def test_a_preflight_without_token_allows_a_call_with_one(service: httpx.Client,
     allowed = answer.headers["access-control-allow-headers"].lower()
     assert "authorization" in allowed
     assert "content-type" in allowed
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"Access-Control-Request-Method": "DELETE"},
+        {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-secret"},
+    ],
+    ids=["method", "header"],
+)
+def test_a_refused_preflight_is_an_operation_outcome_too(service: httpx.Client, asked: dict[str, str]) -> None:
+    answer = service.options(VIEW, headers=BROWSER | asked)
+    assert answer.status_code == 400
+    assert answer.json()["resourceType"] == "OperationOutcome"
+    assert "x-secret" not in answer.text
+    assert "DELETE" not in answer.headers["access-control-allow-methods"]
+
+
+def test_a_preflight_from_an_origin_that_is_not_let_in_is_refused() -> None:
+    settings = {"cors_origins": ("https://ehr.example",), "log_level": "warning"}
+    with running(create_app(load_settings(settings))) as base:
+        asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        answer = httpx.options(f"{base}{VIEW}", headers=asked, trust_env=False)
+    assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+    assert "access-control-allow-origin" not in answer.headers
 
 
 def test_an_extension_is_an_object(answers: list[Answer], entries: list[Any]) -> None:
