@@ -18,7 +18,7 @@ from cds.engine import Engine, Expression, Outcome, Reference, Truth, Value, com
 from cds.engine.lower import clause_expression, lower
 from cds.facts import Census, Fact, Record, prefetch_templates, take_census
 from cds.facts.record import PART_TITLES, OtherPatient
-from cds.hooks import Card, CdsResponse, HookRequest, ServiceEntry
+from cds.hooks import HOOK_VERSIONS, SPECIFICATION, Card, CdsResponse, HookRequest, ServiceEntry
 from cds.knowledge import KnowledgeBase, Rule
 from cds.knowledge.languages import ENGLISH, translate
 from cds.knowledge.lint import clause_text
@@ -158,6 +158,8 @@ class Adviser:
                 description=texts[hook][1],
                 prefetch=prefetch_templates(self.knowledge, hook),
                 usage_requirements=said.usage if said and texts is said.services else _USAGE,
+                version=SPECIFICATION,
+                hook_version=HOOK_VERSIONS[hook],
             )
             for hook in HOOKS
         ]

@@ -28,6 +28,7 @@ from cds.knowledge.wording import placeholders
 RULE_SYSTEM = "https://prenatal-cds.example/CodeSystem/rule"
 OVERRIDE_SYSTEM = "https://prenatal-cds.example/CodeSystem/override-reason"
 PROOF = "org.prenatal-cds.proof"
+OVERRIDES = "org.prenatal-cds.override-reasons"
 MOST_REMARKS = 6
 MOST_LINKS = 4
 _ENGLISH = Speech()
@@ -57,7 +58,7 @@ def render(
         name: plain(_joined(map(speech.brief, facts), speech), 80) for name, facts in recommendation.bound.items()
     }
     suggestions = tuple(_suggestions(base, census, recommendation, encounter_id, record, speech))
-    reasons = rule.then.override_reasons if rule.then else ()
+    reasons = _reasons(base, recommendation)
     first = rule.evidence[0]
     origin = base.sources[first.source]
     return Card(
@@ -72,11 +73,12 @@ def render(
         ),
         suggestions=suggestions,
         selection_behavior=None if not suggestions else "at-most-one" if len(suggestions) == 1 else "any",
-        override_reasons=tuple(
-            Coding(system=OVERRIDE_SYSTEM, code=reason, display=base.override_reasons[reason]) for reason in reasons
-        ),
+        override_reasons=reasons,
         links=(*_forms(base, recommendation, public_url, speech), *_links(base, recommendation)),
-        extension={PROOF: {"language": speech.tag, **_proof(base, census, recommendation, now)}},
+        extension={
+            PROOF: {"language": speech.tag, **_proof(base, census, recommendation, now)},
+            OVERRIDES: _standard(base, reasons),
+        },
     )
 
 
@@ -207,6 +209,47 @@ def _links(base: KnowledgeBase, recommendation: Recommendation) -> Iterator[Link
         if source.url and source.url not in seen and len(seen) < MOST_LINKS:
             seen.add(source.url)
             yield Link(label=f"{source.organisation}: {source.title}"[:200], url=source.url, type="absolute")
+
+
+# -- override reasons -------------------------------------------------------------------------------------------------
+
+
+def _reasons(base: KnowledgeBase, recommendation: Recommendation) -> tuple[Coding, ...]:
+    """Why a clinician may set the card aside: the rule's own reasons, then those that may be true of any advice.
+
+    A critical card offers only what its author thought of: "no time" is no reason to leave a clot.
+    """
+    rule, standard = recommendation.rule, base.standard_reasons
+    own = rule.then.override_reasons if rule.then else ()
+    general = standard.offered if own and recommendation.indicator != "critical" else ()
+    return tuple(
+        Coding(
+            system=standard.system if reason in standard.offered else OVERRIDE_SYSTEM,
+            code=reason,
+            display=base.override_reasons[reason],
+        )
+        for reason in dict.fromkeys((*own, *general))
+    )
+
+
+def _standard(base: KnowledgeBase, reasons: Iterable[Coding]) -> dict[str, Any]:
+    """By the code of a reason of ours: the standard reason that means the same, or that ours is a kind of.
+
+    Beside the reasons, not inside them: a Coding of CDS Hooks has code, system and display only.
+    """
+    standard = base.standard_reasons
+    alike = {"same": standard.same, "narrower": standard.narrower}
+    return {
+        reason.code: {
+            "meaning": meaning,
+            "code": codes[reason.code],
+            "system": standard.system,
+            "display": standard.displays[codes[reason.code]],
+        }
+        for reason in reasons
+        for meaning, codes in alike.items()
+        if reason.system == OVERRIDE_SYSTEM and reason.code in codes
+    }
 
 
 # -- suggestions ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ the HL7 Da Vinci CRD test kit gives to that sentence of https://cds-hooks.hl7.or
 
 from __future__ import annotations
 
-from cds.hooks.discovery import Discovery, ServiceEntry
+from cds.hooks.discovery import HOOK_VERSIONS, SPECIFICATION, Discovery, ServiceEntry
 from cds.hooks.outcome import operation_outcome
 from cds.hooks.request import (
     CONTEXTS,
@@ -23,6 +23,8 @@ from cds.hooks.wire import to_json
 
 __all__ = [
     "CONTEXTS",
+    "HOOK_VERSIONS",
+    "SPECIFICATION",
     "Action",
     "Card",
     "CdsResponse",

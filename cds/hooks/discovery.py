@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Final, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -14,11 +15,18 @@ _ALLOWED: Final = re.compile(
     r"context\.[A-Za-z][A-Za-z0-9]*|userPractitionerId|userPractitionerRoleId|userPatientId|userRelatedPersonId"
 )
 _RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+[/?]|\{\{context\.userId\}\}$")
+# What we implement, and the versions that the CDS Hooks library gives to the hooks (hookVersion of its pages).
+SPECIFICATION: Final = "2.0.1"
+HOOK_VERSIONS: Final[Mapping[str, str]] = {"patient-view": "1.0", "order-select": "1.0", "order-sign": "1.0"}
+
 ServiceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~\-]*$")]
 
 
 class ServiceEntry(WireModel):
-    """One service (cds-hooks_2.0@7 to @12); `id` is one URL segment, `prefetch` maps keys to FHIR queries."""
+    """One service (cds-hooks_2.0@7 to @12); `id` is one URL segment, `prefetch` maps keys to FHIR queries.
+
+    `version` (of the specification) and `hookVersion` come with the 3.0 ballot; under 2.0 a client passes over them.
+    """
 
     hook: Text
     id: ServiceId
@@ -26,6 +34,8 @@ class ServiceEntry(WireModel):
     description: Text
     prefetch: dict[str, Text] = Field(default_factory=dict)
     usage_requirements: Text | None = None
+    version: Text | None = None
+    hook_version: Text | None = None
     extension: Extension | None = None
 
     @field_validator("prefetch")

@@ -293,7 +293,10 @@ def _wanted(base: KnowledgeBase) -> dict[str, set[str]]:
     return {
         "card": set(CARD_WORDS),
         "activities": set(base.activities),
-        "override-reasons": {r for rule in base.rules if rule.then for r in rule.then.override_reasons},
+        "override-reasons": {
+            *base.standard_reasons.offered,
+            *(reason for rule in base.rules if rule.then for reason in rule.then.override_reasons),
+        },
         "strengths": set(STRENGTHS),
         "sources": {name for name in cited if name in base.sources and base.sources[name].read == "local"},
         "facts": {" ".join(key) for key in DERIVED_TITLES},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -34,6 +35,7 @@ from cds.knowledge.model import (
     Questionnaire,
     Rule,
     SaltShare,
+    StandardReasons,
     Statement,
     SuggestionRule,
     Threshold,
@@ -120,6 +122,7 @@ class _Loader:
         topics = self._topics()
         sources = {name: self._source(name, item) for name, item in self._file("sources.yaml").items()}
         reasons = {name: item.text() for name, item in self._file("override-reasons.yaml").items()}
+        standard = self._standard_reasons(reasons)
         thresholds: dict[str, Threshold] = {}
         rules: list[Rule] = []
         for topic in topics:
@@ -143,7 +146,7 @@ class _Loader:
             salts=salts,
             activities=activities,
             sources=sources,
-            override_reasons=reasons,
+            override_reasons={**reasons, **{code: standard.displays[code] for code in standard.offered}},
             topics=topics,
             statements={name: self._statement(name, item) for name, item in self._file("seed.yaml").items()},
             questionnaires=questionnaires,
@@ -151,7 +154,37 @@ class _Loader:
             site=site,
             hash=self._hash(),
             languages=read_languages(self.reader, self.root, tuple(topics)),
+            standard_reasons=standard,
         )
+
+    def _standard_reasons(self, ours: Mapping[str, str]) -> StandardReasons:
+        """standard-reasons.yaml, which a set of rules may do without."""
+        if not (self.root / "standard-reasons.yaml").is_file():
+            return StandardReasons()
+        keys = ("system", "codes", "offered", "same", "narrower")
+        entry = self._file("standard-reasons.yaml").mapping(keys, required=("system", "codes"))
+        displays = {code: item.text() for code, item in entry["codes"].items()} if "codes" in entry else {}
+
+        def known(item: Item) -> bool:
+            if item.text() not in displays:
+                item.problem(f"no code '{item.text()}' under codes{did_you_mean(item.text(), list(displays))}")
+            return item.text() in displays
+
+        offered = [item for item in entry["offered"].list() if known(item)] if "offered" in entry else []
+        for item in offered:
+            if item.text() in ours:
+                item.problem(f"'{item.text()}' is also an id in override-reasons.yaml; rename ours")
+        alike: dict[str, dict[str, str]] = {"same": {}, "narrower": {}}
+        for name, found in alike.items():
+            for reason, item in entry[name].items() if name in entry else ():
+                if reason not in ours:
+                    item.problem(f"no reason '{reason}' in override-reasons.yaml{did_you_mean(reason, list(ours))}")
+                elif reason in alike["same"]:
+                    item.problem(f"'{reason}' stands under same as well; keep one")
+                elif known(item):
+                    found[reason] = item.text()
+        system = entry["system"].text() if "system" in entry else ""
+        return StandardReasons(system, displays, tuple(item.text() for item in offered), **alike)
 
     # -- shared files ---------------------------------------------------------------------------------------------
 

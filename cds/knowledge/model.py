@@ -383,6 +383,21 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class StandardReasons:
+    """A code system of override reasons kept by others: its URL, and display by code.
+
+    ``offered`` are its codes that stand on cards beside our own reasons. ``same`` and ``narrower`` map the id of a
+    reason of ours to the code that means the same, or that it is a kind of.
+    """
+
+    system: str = ""
+    displays: Mapping[str, str] = field(default_factory=dict)
+    offered: tuple[str, ...] = ()
+    same: Mapping[str, str] = field(default_factory=dict)
+    narrower: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class KnowledgeBase:
     """All of rules/ plus site and profile, frozen. ``hash`` covers every byte that can change advice."""
 
@@ -401,6 +416,7 @@ class KnowledgeBase:
     site: str
     hash: str
     languages: Mapping[str, Language] = field(default_factory=dict)
+    standard_reasons: StandardReasons = StandardReasons()
 
     def threshold(self, id: str) -> Threshold:
         return self.thresholds[id]

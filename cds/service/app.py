@@ -14,7 +14,6 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +21,7 @@ from starlette.routing import Route
 import cds
 from cds.service import hook_call
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
+from cds.service.cors import Cors
 from cds.service.envelope import Envelope
 from cds.service.log import make_logger
 from cds.service.ruleset import RuleSet, load_ruleset
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> Starlette:
         middleware=[
             Middleware(Envelope, log=log),
             Middleware(
-                CORSMiddleware,
+                Cors,
                 allow_origins=settings.cors_origins,
                 allow_methods=("GET", "POST"),
                 allow_headers=_CORS_HEADERS,

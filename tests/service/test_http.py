@@ -59,6 +59,8 @@ def test_discovery_lists_one_service_for_each_hook(client: httpx.Client) -> None
             "description",
             "prefetch",
             "usageRequirements",
+            "version",
+            "hookVersion",
             "extension",
         }
 
