@@ -100,7 +100,7 @@ def test_what_was_not_used_is_told(asking: Ask, body: Body) -> None:
         ({"hookInstance": "1"}, 2, "hookInstance has the wrong form; send a fresh UUID"),
         ({"context": {"userId": "Practitioner/1"}}, 2, "context.patientId is missing; send a FHIR id"),
         ({"context": {"userId": "Practitioner/1", "patientId": "other"}}, 2, "is another patient than"),
-        ({"prefetch": {}}, 1, "'patient' (patient), 'pregnancy' (pregnancy observations), 'conditions'"),
+        ({"prefetch": {}}, 1, "(patient was not supplied), 'pregnancy' (pregnancy observations were not supplied)"),
     ],
 )  # fmt: skip
 def test_a_request_that_gets_no_advice_is_one_line(asking: Ask, body: Body, change: Body, code: int, told: str) -> None:
