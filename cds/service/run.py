@@ -36,7 +36,7 @@ def serve(settings: Settings) -> None:
     Raises SystemExit after one line for each fault on stderr: 1 for faults in the rules, 2 for an address
     that cannot be used, or that others reach while nothing says who may call, and for faults in the trust file.
     """
-    _check_exposure(settings)
+    check_exposure(settings)
     try:
         app = create_app(settings)
     except KnowledgeError as error:
@@ -198,7 +198,7 @@ def _check_address(settings: Settings) -> None:
         )
 
 
-def _check_exposure(settings: Settings) -> None:
+def check_exposure(settings: Settings) -> None:
     """Without a trust file only this machine may call, unless the operator says that everyone may."""
     if settings.trust_file is None and not settings.allow_anonymous and not _only_here(settings.host):
         _stop(

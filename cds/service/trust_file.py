@@ -26,7 +26,7 @@ LONGEST_TOKEN_SECONDS: Final = 86_400
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KEYS_GIVEN_BY: Final = ("jwks_url", "jwks_file", "jwks")
-_CLIENT_KEYS: Final = (
+CLIENT_KEYS: Final = (
     "name",
     "issuer",
     "tenants",
@@ -98,7 +98,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _client(item: Item, folder: Path) -> ListedClient:
-    given = item.mapping(_CLIENT_KEYS, required=("name", "issuer"))
+    given = item.mapping(CLIENT_KEYS, required=("name", "issuer"))
     name = given["name"].text() if "name" in given else ""
     if "name" in given and not _NAME.fullmatch(name):
         given["name"].problem("a name for logs: up to 64 of a-z, 0-9, '.', '_', '-', such as north-hospital")
