@@ -18,14 +18,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import hypothesis
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
 from cds.service import create_app, load_settings
 from cds.service.client import client_of
-from cds.service.trust import ClientTrust
+from cds.service.trust import ClientTrust, Refused
 from tests.service.trusting import (
     DISCOVERY,
     NORTH,
@@ -494,6 +496,25 @@ def test_how_long_a_refusal_takes_tells_little_about_its_cause(trusting: Trustin
     causes = ("garbage", "iss not listed", "kid unknown", "a stranger's key under a listed id", "expired")
     medians = [median(BAD[cause][1]) for cause in causes]
     assert max(medians) - min(medians) < 0.05, medians
+
+
+PIECES = st.sampled_from(
+    ["", ".", "..", "=", "A", "e30", "bnVsbA", "W10", "eyJhbGciOiJub25lIn0", "\u00e9", "\x7f", " "]
+)
+
+
+@hypothesis.settings(
+    deadline=None, max_examples=150, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(data=st.data())
+def test_no_damage_to_a_token_makes_it_good_or_fails_otherwise(trusting: Trusting, data: st.DataObject) -> None:
+    whole = token(trusting.north, claims())
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, min(len(whole), start + 200)))
+    damaged = whole[:start] + data.draw(PIECES | st.text(max_size=8)) + whole[end:]
+    hypothesis.assume(damaged != whole)
+    with pytest.raises(Refused):
+        asyncio.run(trusting.app.state.trust.verify("/cds-services", [f"Bearer {damaged}"]))
 
 
 def test_without_a_trust_file_no_call_needs_a_token(client: httpx.Client, body: dict[str, Any]) -> None:
