@@ -238,6 +238,23 @@ def test_a_body_that_drips_does_not_outlast_the_time_limit() -> None:
     assert reports == ["TimeoutError"]
 
 
+def test_a_caller_that_hangs_up_does_not_end_the_fetch_that_others_wait_for(publisher: Publisher) -> None:
+    publisher.delay = 0.3
+    reports: list[str | None] = []
+
+    async def ask() -> bool:
+        tls = httpx.create_ssl_context(trust_env=False)
+        keys = RemoteKeys(publisher.url, BOTH, Refresh(60, 60, 60), tls, reports.append)
+        first, second = asyncio.create_task(keys.find("one")), asyncio.create_task(keys.find("one"))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        return await second is not None
+
+    assert asyncio.run(ask())
+    assert len(publisher.asked) == 1
+    assert reports == [None]
+
+
 def test_keys_are_fetched_when_the_service_starts(serving: Serving, tmp_path: Path, publisher: Publisher) -> None:
     with trusting(serving, tmp_path, _client(publisher.url)):
         deadline = time.monotonic() + 5
