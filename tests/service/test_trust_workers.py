@@ -107,26 +107,26 @@ def test_of_one_token_sent_many_times_at_once_to_two_workers_exactly_one_is_answ
 
 
 def test_two_processes_agree_on_every_one_of_many_tokens(tmp_path: Path) -> None:
-    """The store alone, faster than HTTP can: each of 300 tokens is new to exactly one of three processes."""
+    """The store alone, faster than HTTP can: each of 150 tokens is new to exactly one of two processes."""
     script = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
         "from cds.service.replay import SeenTokens\n"
         "async def main():\n"
         "    seen = SeenTokens(Path(sys.argv[1]))\n"
-        "    print([n for n in range(300) if await seen.is_first_use('a', str(n), 2000, 1000)])\n"
+        "    print([n for n in range(150) if await seen.is_first_use('a', str(n), 2000, 1000)])\n"
         "    seen.close()\n"
         "asyncio.run(main())\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     SeenTokens(tmp_path).check()
-    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     found: list[int] = []
     for process in running:
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         found += [int(number) for number in output.strip("[]\n").split(", ") if number]
-    assert sorted(found) == list(range(300))
+    assert sorted(found) == list(range(150))
 
 
 @pytest.fixture
