@@ -16,6 +16,8 @@ IssueCode = Literal[
     "incomplete",
     "conflict",
     "exception",
+    "login",
+    "transient",
 ]
 
 

@@ -1,8 +1,9 @@
 """The HTTP face of the one door, put together: layers from the outside in, then routes.
 
 Envelope        request id, log line, last resort: sees every answer
-  CORS          headers on successes and errors alike
-    ROUTE       each guarded: an exception becomes an OperationOutcome
+  CORS          headers on successes and errors alike; answers preflights, which carry no token
+    ClientTrust   with a trust file: a call without a good token ends here
+      ROUTE     each guarded: an exception becomes an OperationOutcome
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from cds.service.envelope import Envelope
 from cds.service.log import make_logger
 from cds.service.ruleset import RuleSet, load_ruleset
 from cds.service.settings import Settings
+from cds.service.trust import ClientTrust, Trust
 
 # Named one by one because `*` does not cover Authorization (Fetch standard, CORS-unsafe request-header
 # names).
@@ -36,15 +38,21 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application: loads the rules, compiles them and holds them until shutdown.
 
     Raises KnowledgeError when the rules or the site file have faults, SettingsError when the language set is none of
-    theirs. `app.state` has settings, rules (a RuleSet) and log.
+    theirs, TrustError when the trust file has faults. `app.state` has settings, rules (a RuleSet), trust (None
+    without a trust file) and log.
     """
     log = make_logger(settings.log_level)
+    trust = Trust(settings, log) if settings.trust_file is not None else None
     rules = load_ruleset(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         log.info("serving", profile=rules.knowledge.profile, rules_hash=rules.knowledge.hash)
+        if trust is not None:
+            trust.start()
         yield
+        if trust is not None:
+            await trust.stop()
         app.state.rules.adviser.close()
 
     app = Starlette(
@@ -58,6 +66,7 @@ def create_app(settings: Settings) -> Starlette:
                 allow_headers=_CORS_HEADERS,
                 expose_headers=("X-Request-Id",),
             ),
+            *([Middleware(ClientTrust, trust=trust)] if trust is not None else []),
         ],
         exception_handlers={HTTPException: http_error},
         lifespan=lifespan,
@@ -65,6 +74,7 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.rules = rules
+    app.state.trust = trust
     app.state.log = log
     return app
 

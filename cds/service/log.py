@@ -33,6 +33,8 @@ ALLOWED: Final = frozenset(
         "logger",
         "profile",
         "rules_hash",
+        "client",
+        "refused",
     }
 )
 

@@ -20,7 +20,11 @@ from cds.hooks import ServiceEntry
 from cds.knowledge import KnowledgeError
 from cds.service.app import create_app
 from cds.service.log import capture_server_log
+from cds.service.replay import FILE_NAME as STORE_FILE
+from cds.service.replay import StoreUnavailable
 from cds.service.settings import ENV_PREFIX, Settings, load_settings
+from cds.service.trust import Trust
+from cds.service.trust_file import TrustError, is_loopback
 
 _FACTORY: Final = "cds.service.run:app_from_environment"
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL
@@ -30,18 +34,22 @@ def serve(settings: Settings) -> None:
     """Serve until stopped by a signal.
 
     Raises SystemExit after one line for each fault on stderr: 1 for faults in the rules, 2 for an address
-    that cannot be used.
+    that cannot be used, or that others reach while nothing says who may call, and for faults in the trust file.
     """
+    check_exposure(settings)
     try:
         app = create_app(settings)
     except KnowledgeError as error:
         _stop(str(error), 1)
+    except TrustError as error:
+        _stop(str(error), 2)
+    _check_token_store(settings, app.state.trust)
     if settings.workers > 1:
         # Each worker builds its own: an engine cannot be shared between processes.
         app.state.rules.adviser.close()
         _publish(settings)
     _check_address(settings)
-    print("\n".join(greeting(settings, app.state.rules.services.values())), flush=True)
+    print("\n".join(greeting(settings, app.state.rules.services.values(), app.state.trust)), flush=True)
     capture_server_log(settings.log_level)
     uvicorn.run(_FACTORY if settings.workers > 1 else app, **uvicorn_options(settings))
 
@@ -70,19 +78,29 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def greeting(settings: Settings, services: Iterable[ServiceEntry]) -> list[str]:
-    """What `serve` prints: where discovery is, and a call that can be pasted as it is."""
+def greeting(settings: Settings, services: Iterable[ServiceEntry], trust: Trust | None = None) -> list[str]:
+    """What `serve` prints: where discovery is, who may call, and a call that can be pasted as it is where no token
+    is needed.
+    """
     base = _base_url(settings)
     entries = list(services)
     lines = [f"Discovery:  {base}/cds-services"]
-    if entries:
+    if entries and trust is None:
         lines += ["Try:", f"  {example_call(base, entries, settings.now().date())}"]
     if settings.fixed_now is not None:
         stopped = settings.now().isoformat()
         lines.append(f"The clock is stopped at {stopped}: for demonstrations, never for patients.")
     elif (dated := _fixture_clock()) and "@" in lines[-1]:
         lines.append(f"(Its record is of {dated}; {ENV_PREFIX}FIXED_NOW={dated} stops the clock there.)")
-    return lines
+    return [*lines, f"Clients:    {_who_may_call(settings, trust)}"]
+
+
+def _who_may_call(settings: Settings, trust: Trust | None) -> str:
+    if trust is not None:
+        return f"{', '.join(trust.clients)}; each call with a token for {settings.public_url}"
+    if _only_here(settings.host):
+        return "everyone on this machine, without a token (no trust file)"
+    return f"everyone who reaches this address, without a token ({ENV_PREFIX}ALLOW_ANONYMOUS)"
 
 
 def example_call(base: str, services: list[ServiceEntry], today: date) -> str:
@@ -176,6 +194,39 @@ def _check_address(settings: Settings) -> None:
         _stop(
             f"{settings.host}:{settings.port}: {reason}; stop what uses it, "
             f"or choose another by --host and --port ({ENV_PREFIX}HOST, {ENV_PREFIX}PORT)",
+            2,
+        )
+
+
+def check_exposure(settings: Settings) -> None:
+    """Without a trust file only this machine may call, unless the operator says that everyone may."""
+    if settings.trust_file is None and not settings.allow_anonymous and not _only_here(settings.host):
+        _stop(
+            f"{settings.host}: others can reach this address, and no trust file says who may call; set "
+            f"{ENV_PREFIX}TRUST_FILE (docs/client-trust.md), listen on 127.0.0.1, or let everyone call by "
+            f"{ENV_PREFIX}ALLOW_ANONYMOUS=true",
+            2,
+        )
+
+
+def _only_here(host: str) -> bool:
+    """Whether a name or address means this machine only. A name without an address is left to _check_address."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return True
+    return all(is_loopback(str(address[0])) for *_, address in found)
+
+
+def _check_token_store(settings: Settings, trust: Trust | None) -> None:
+    """Better no start than a service that refuses each call."""
+    try:
+        if trust is not None:
+            trust.check_store()
+    except StoreUnavailable:
+        _stop(
+            f"{settings.state_dir}: used tokens cannot be kept here; choose a local folder that this user may write "
+            f"to by {ENV_PREFIX}STATE_DIR, or remove a broken {STORE_FILE}",
             2,
         )
 

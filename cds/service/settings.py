@@ -91,6 +91,29 @@ class Settings(BaseSettings):
         description="Folder of what outlives a process: feedback, tokens seen. Made, for this user only, when it is "
         "first written to. Default: prenatal-cds under $XDG_STATE_HOME, or under ~/.local/state.",
     )
+    # Client trust: who may call (docs/client-trust.md).
+    trust_file: FilePath | None = Field(
+        None,
+        description="YAML file of the clients that may call, their issuers and keys; needs public_url. Unset: calls "
+        "need no token, and the service starts on loopback only.",
+    )
+    allow_anonymous: bool = Field(
+        False, description="Without a trust file, start on an address that others can reach all the same."
+    )
+    token_skew_seconds: int = Field(60, ge=0, le=600, description="How far the clocks of clients may be off.")
+    token_max_seconds: int = Field(
+        300, ge=1, le=86_400, description="Longest life of a token, iat to exp; the trust file may say it per client."
+    )
+    token_max_bytes: int = Field(8_192, ge=512, le=65_536, description="Longest Authorization header; more is 401.")
+    jwks_lifetime_seconds: float = Field(
+        900, gt=0, le=86_400, description="Age at which published keys are fetched anew; so long lives a removed key."
+    )
+    jwks_pause_seconds: float = Field(
+        30, gt=0, le=3_600, description="Least time between two fetches of one key set, also for unknown key ids."
+    )
+    jwks_stale_seconds: float = Field(
+        86_400, ge=0, le=2_592_000, description="How much longer keys are used while their URL does not answer."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @field_validator("cors_origins", mode="before")
@@ -115,6 +138,16 @@ class Settings(BaseSettings):
         if url is not None and not BASE_URL.fullmatch(url):
             raise ValueError("an address such as https://cds.example.org, without query and fragment")
         return url
+
+    @field_validator("trust_file")
+    @classmethod
+    def _trust_knows_our_address(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        # A wrong public_url is missing here and reported by its own validator.
+        if path is not None and info.data.get("public_url", "") is None:
+            raise ValueError(
+                f"needs {ENV_PREFIX}PUBLIC_URL, such as https://cds.example.org: tokens name the address they are for"
+            )
+        return path
 
     @field_validator("time_zone")
     @classmethod

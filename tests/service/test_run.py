@@ -178,7 +178,7 @@ def test_an_example_call_without_fixtures_carries_a_body_that_is_answered_by_a_c
 def test_a_running_clock_is_told_apart_from_the_day_of_the_fixtures(monkeypatch: pytest.MonkeyPatch) -> None:
     dated = (ROOT / "fixtures" / "now.txt").read_text("utf-8").strip()
     running = greeting(load_settings(), [_entry("order-select"), _entry("patient-view")])
-    assert f"PRENATAL_CDS_FIXED_NOW={dated}" in running[-1]
+    assert f"PRENATAL_CDS_FIXED_NOW={dated}" in running[-2]
     assert load_settings({"fixed_now": dated}).fixed_now is not None
     monkeypatch.setattr("cds.service.run._fixtures", list)
-    assert "FIXED_NOW" not in greeting(load_settings(), [_entry("patient-view")])[-1]
+    assert "FIXED_NOW" not in greeting(load_settings(), [_entry("patient-view")])[-2]

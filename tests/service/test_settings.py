@@ -23,6 +23,7 @@ def test_the_defaults_serve_one_process_on_loopback_with_the_cross_check_on() ->
     assert settings.cors_origins == ("*",)
     assert settings.max_body_bytes == 2_000_000
     assert (settings.rules_dir, settings.site_file, settings.profile) == (None, None, "seed")
+    assert (settings.trust_file, settings.allow_anonymous) == (None, False)
     assert (settings.time_zone, settings.fixed_now, settings.cross_check) == ("UTC", None, True)
 
 
@@ -53,6 +54,14 @@ def test_the_environment_sets_and_an_argument_wins(monkeypatch: pytest.MonkeyPat
         ("PUBLIC_URL", "https://cds.example.org/?a=b"),
         ("MAX_BODY_BYTES", "-1"),
         ("BODY_TIMEOUT_SECONDS", "0"),
+        ("TRUST_FILE", "/no/such/file"),
+        ("ALLOW_ANONYMOUS", "perhaps"),
+        ("TOKEN_SKEW_SECONDS", "-1"),
+        ("TOKEN_MAX_SECONDS", "0"),
+        ("TOKEN_MAX_BYTES", "10"),
+        ("JWKS_PAUSE_SECONDS", "0"),
+        ("JWKS_LIFETIME_SECONDS", "0"),
+        ("JWKS_STALE_SECONDS", "-1"),
         ("RULES_DIR", "/no/such/folder"),
         ("SITE_FILE", "/no/such/file"),
         ("TIME_ZONE", "Mars/Olympus"),
