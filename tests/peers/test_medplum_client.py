@@ -69,9 +69,9 @@ def advice(answer: Json) -> list[Json]:
     """The cards without what is fresh on each answer."""
     cards: list[Json] = json.loads(json.dumps(answer["cards"]))
     for card in cards:
-        assert uuid.UUID(card.pop("uuid"))
+        assert uuid.UUID(card.pop("uuid")).version == 4
         for suggestion in card.get("suggestions", ()):
-            assert uuid.UUID(suggestion.pop("uuid"))
+            assert uuid.UUID(suggestion.pop("uuid")).version == 4
     return cards
 
 
