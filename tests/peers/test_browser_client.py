@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from playwright.sync_api import Browser, Page
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -241,6 +242,41 @@ def test_the_page_sends_feedback_for_a_card(browser: Browser, pages: int) -> Non
     preflight, *_ = of(seen, "OPTIONS", f"{VIEW}/feedback")
     assert (preflight.authorized, preflight.status) == (False, 200)
     assert [one.authorized for one in of(seen, "POST", f"{VIEW}/feedback")] == [True, True, True]
+
+
+def trust_file(folder: Path) -> Path:
+    """A list of clients with one EHR on it, whose page this is."""
+    keys = {"keys": [json.loads(ECAlgorithm.to_jwk(KEY.public_key())) | {"kid": "browser", "alg": "ES384"}]}
+    path = folder / "clients.yaml"
+    path.write_text(json.dumps({"clients": [{"name": "page", "issuer": ISSUER, "jwks": keys}]}), encoding="utf-8")
+    return path
+
+
+def test_a_page_of_a_trusted_ehr_is_let_in_and_the_same_page_without_its_key_reads_the_401(
+    browser: Browser, pages: int, tmp_path: Path
+) -> None:
+    origin = f"http://localhost:{pages}"
+    settings: Json = {
+        "trust_file": trust_file(tmp_path),
+        "public_url": "https://cds.example.org",
+        "state_dir": tmp_path,
+    }
+    with service(cors_origins=(origin,), **settings) as (base, seen):
+
+        def sign(url: str) -> str:
+            return token(url.replace(base, "https://cds.example.org"))
+
+        with page_at(browser, origin, sign) as page:
+            found = page.evaluate("([base, request]) => ask(base, request)", [base, SWOLLEN])
+            call = "([url, request]) => send('POST', url, request)"
+            again = page.evaluate(call, [base + VIEW, SWOLLEN])
+        with page_at(browser, origin, lambda _: "no.such.token") as page:
+            refused = page.evaluate(call, [base + VIEW, SWOLLEN])
+    assert (found["discovery"]["status"], found["call"]["status"], again["status"]) == (200, 200, 200)
+    assert found["call"]["json"]["cards"]
+    assert refused["status"] == 401
+    assert re.fullmatch(r"[0-9a-f-]{36}", refused["requestId"])
+    assert {one.status for one in seen if one.method == "OPTIONS"} == {200}, "a preflight carries no token"
 
 
 def test_medplums_client_in_a_page_gets_the_same_cards(browser: Browser, pages: int) -> None:
