@@ -66,12 +66,14 @@ def visit_of(name: str) -> Json:
 
 
 def advice(answer: Json) -> list[Json]:
-    """The cards without what is fresh on each answer."""
+    """The cards without what is fresh on each answer, and without what Medplum notes on each resource."""
     cards: list[Json] = json.loads(json.dumps(answer["cards"]))
     for card in cards:
         assert uuid.UUID(card.pop("uuid")).version == 4
         for suggestion in card.get("suggestions", ()):
             assert uuid.UUID(suggestion.pop("uuid")).version == 4
+            for action in suggestion["actions"]:
+                action.get("resource", {}).pop("meta", None)
     return cards
 
 
@@ -82,15 +84,8 @@ def service() -> Iterator[tuple[str, Starlette]]:
         yield base, app
 
 
-# One visit for each hook and level of danger, and a record that is known by its laboratory alone.
-VISITS = (
-    "cramps-in-late-pregnancy",
-    SWOLLEN,
-    "low-adjusted-calcium-with-cramps",
-    "calcium-draft-without-check",
-    "calcium-order-while-taking-calcium",
-    "calcium-order-with-high-calcium",
-)
+# Every golden request; a record knows nothing of data that were withheld.
+VISITS = sorted(path.stem for path in REQUESTS.glob("*.json") if "withheld" not in path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +105,7 @@ def test_a_record_in_medplum_gets_the_cards_of_a_direct_call(clinic: tuple[str, 
     body = fixture(VISITS[number])
     direct = httpx.post(f"{base}/cds-services/prenatal-{body['hook']}", json=body, trust_env=False)
     assert direct.status_code == 200, direct.text
-    assert advice(found["visits"][number]["answer"]) == advice(direct.json()) != []
+    assert advice(found["visits"][number]["answer"]) == advice(direct.json())
 
 
 @pytest.mark.parametrize("number", range(len(VISITS)), ids=VISITS)
