@@ -10,6 +10,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def ask(service: str, visits: list[Json], authorization: str | None = None) -> J
         cwd=HERE,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -88,68 +89,81 @@ def service() -> Iterator[tuple[str, Starlette]]:
 VISITS = sorted(path.stem for path in REQUESTS.glob("*.json") if "withheld" not in path.stem)
 
 
+SWELLING = visit_of(SWOLLEN)
+MARIA = {"resourceType": "Patient", "id": "maria", "gender": "female"}
+OTHERS = {
+    "no data": SWELLING | {"prefetch": False},
+    "no user": SWELLING | {"context": {"patientId": "dina"}},
+    "no service": SWELLING | {"service": "other"},
+    "another patient's record": SWELLING
+    | {"context": SWELLING["context"] | {"patientId": "maria"}, "records": [*SWELLING["records"], MARIA]},
+}
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """What Medplum was answered, by name of visit, and the same service to ask directly."""
+
+    services: list[Json]
+    visits: dict[str, Json]
+    http: httpx.Client
+
+
 @pytest.fixture(scope="module")
-def clinic() -> Iterator[tuple[str, Json]]:
-    with service() as (base, _):
-        yield base, ask(base, [visit_of(name) for name in VISITS])
+def clinic() -> Iterator[Clinic]:
+    wanted = {name: visit_of(name) for name in VISITS} | OTHERS
+    with service() as (base, _), httpx.Client(base_url=base, trust_env=False, timeout=20) as http:
+        found = ask(base, list(wanted.values()))
+        yield Clinic(found["services"], dict(zip(wanted, found["visits"], strict=True)), http)
 
 
-def test_medplum_finds_each_service_with_its_templates(clinic: tuple[str, Json]) -> None:
-    base, found = clinic
-    assert found["services"] == httpx.get(f"{base}/cds-services", trust_env=False).json()["services"]
+def test_medplum_finds_each_service_with_its_templates(clinic: Clinic) -> None:
+    assert clinic.services == clinic.http.get("/cds-services").json()["services"]
 
 
-@pytest.mark.parametrize("number", range(len(VISITS)), ids=VISITS)
-def test_a_record_in_medplum_gets_the_cards_of_a_direct_call(clinic: tuple[str, Json], number: int) -> None:
-    base, found = clinic
-    body = fixture(VISITS[number])
-    direct = httpx.post(f"{base}/cds-services/prenatal-{body['hook']}", json=body, trust_env=False)
+@pytest.mark.parametrize("name", VISITS)
+def test_a_record_in_medplum_gets_the_cards_of_a_direct_call(clinic: Clinic, name: str) -> None:
+    body = fixture(name)
+    direct = clinic.http.post(f"/cds-services/prenatal-{body['hook']}", json=body)
     assert direct.status_code == 200, direct.text
-    assert advice(found["visits"][number]["answer"]) == advice(direct.json())
+    assert advice(clinic.visits[name]["answer"]) == advice(direct.json())
 
 
-@pytest.mark.parametrize("number", range(len(VISITS)), ids=VISITS)
-def test_every_prefetch_template_runs_on_medplums_fhir_search(clinic: tuple[str, Json], number: int) -> None:
-    _, found = clinic
-    visit = found["visits"][number]
+@pytest.mark.parametrize("name", VISITS)
+def test_every_prefetch_template_runs_on_medplums_fhir_search(clinic: Clinic, name: str) -> None:
+    visit = clinic.visits[name]
     request = visit["request"]
-    (entry,) = [entry for entry in found["services"] if entry["hook"] == request["hook"]]
+    (entry,) = [entry for entry in clinic.services if entry["hook"] == request["hook"]]
     assert set(request) == {"hook", "hookInstance", "context", "prefetch"}
     assert set(request["prefetch"]) == set(entry["prefetch"])
     sent, recorded = (
         {(one["resourceType"], one["id"]) for one in resources(prefetch)}
-        for prefetch in (request["prefetch"], fixture(VISITS[number])["prefetch"])
+        for prefetch in (request["prefetch"], fixture(name)["prefetch"])
     )
     assert sent == recorded
     assert [try_["status"] for try_ in visit["tries"]] == [200]
 
 
-def test_a_refusal_reaches_the_user_of_medplum_in_our_words() -> None:
-    swollen = visit_of(SWOLLEN)
-    without_user = swollen | {"context": {"patientId": "dina"}}
-    another = swollen | {"context": swollen["context"] | {"patientId": "maria"}}
-    another["records"] = [*swollen["records"], {"resourceType": "Patient", "id": "maria", "gender": "female"}]
-    with service() as (base, _):
-        found = ask(base, [swollen | {"prefetch": False}, without_user, swollen | {"service": "other"}, another])
-    no_data, no_user, no_service, empty_chart = found["visits"]
-    assert [[try_["status"] for try_ in visit["tries"]] for visit in (no_data, no_user, no_service)] == [
-        [412],
-        [400],
-        [404],
-    ]
-    assert no_data["request"]["prefetch"] == {}
-    assert "prefetch" in no_data["error"]["message"]
-    assert no_user["error"]["message"].startswith("context.userId ")
-    assert "GET /cds-services" in no_service["error"]["message"]
-    assert no_data["error"]["outcome"]["issue"][0]["code"] == "incomplete"
-    # A record without a word about pregnancy is no error: it was asked for and there is nothing to say.
-    assert empty_chart["answer"]["cards"] == []
+def test_a_refusal_reaches_the_user_of_medplum_in_our_words(clinic: Clinic) -> None:
+    refused = {name: clinic.visits[name] for name in ("no data", "no user", "no service")}
+    tries = {name: [try_["status"] for try_ in visit["tries"]] for name, visit in refused.items()}
+    assert tries == {"no data": [412], "no user": [400], "no service": [404]}
+    said = {name: visit["error"]["message"] for name, visit in refused.items()}
+    assert refused["no data"]["request"]["prefetch"] == {}
+    assert "prefetch" in said["no data"]
+    assert said["no user"].startswith("context.userId ")
+    assert "GET /cds-services" in said["no service"]
+    assert refused["no data"]["error"]["outcome"]["issue"][0]["code"] == "incomplete"
+
+
+def test_the_record_of_one_patient_gives_no_card_for_another_of_the_same_server(clinic: Clinic) -> None:
+    assert clinic.visits["another patient's record"]["answer"]["cards"] == []
 
 
 def test_medplum_repeats_a_failure_with_the_same_hook_instance_and_gets_no_cards_from_it() -> None:
     with service() as (base, app):
         app.state.rules.adviser.close()
-        (visit,) = ask(base, [visit_of(SWOLLEN)])["visits"]
+        (visit,) = ask(base, [SWELLING])["visits"]
     assert [try_["status"] for try_ in visit["tries"]] == [500, 500, 500]
     assert {try_["hookInstance"] for try_ in visit["tries"]} == {visit["request"]["hookInstance"]}
     assert "answer" not in visit
