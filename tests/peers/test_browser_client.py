@@ -274,7 +274,7 @@ def test_a_page_of_a_trusted_ehr_is_let_in_and_the_same_page_without_its_key_rea
             refused = page.evaluate(call, [base + VIEW, SWOLLEN])
     assert (found["discovery"]["status"], found["call"]["status"], again["status"]) == (200, 200, 200)
     assert found["call"]["json"]["cards"]
-    assert refused["status"] == 401
+    assert (refused["status"], refused["json"]["resourceType"]) == (401, "OperationOutcome")
     assert re.fullmatch(r"[0-9a-f-]{36}", refused["requestId"])
     assert {one.status for one in seen if one.method == "OPTIONS"} == {200}, "a preflight carries no token"
 
