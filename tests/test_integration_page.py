@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.peers import installed
 from tests.transcripts import ROOT, assert_printed, links, run, transcripts
 
 Json = dict[str, Any]
@@ -76,6 +77,7 @@ def base() -> Iterator[str]:
 
 @pytest.mark.parametrize(("command", "expected"), SHOWN, ids=range(len(SHOWN)))
 def test_the_command_prints_what_the_page_shows(base: str, folder: Path, command: str, expected: str) -> None:
+    installed.command("curl")
     assert "127.0.0.1:8000" in command
     printed = run(command.replace("http://127.0.0.1:8000", base), folder)
     assert_printed(expected, printed, command)
