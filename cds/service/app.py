@@ -64,7 +64,9 @@ def create_app(settings: Settings) -> Starlette:
                 allow_origins=settings.cors_origins,
                 allow_methods=("GET", "POST"),
                 allow_headers=_CORS_HEADERS,
-                expose_headers=("X-Request-Id",),
+                expose_headers=("X-Request-Id", "Retry-After"),
+                # A page of the internet may reach a service inside a hospital's network only when a site named it.
+                allow_private_network="*" not in settings.cors_origins,
             ),
             *([Middleware(ClientTrust, trust=trust)] if trust is not None else []),
         ],

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings what the tests run against the service and pip does not have: Medplum's client and FHIR server (npm), Chromium
-# and nginx (Debian). Without them those tests are skipped with a reason; REQUIRE_PEERS=1 makes that a failure.
+# Brings what the tests run against the service and pip does not have: Medplum's client and FHIR server (npm), Chromium,
+# nginx and curl (Debian). Without them those tests are skipped with a reason; REQUIRE_PEERS=1 makes that a failure.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -15,6 +15,7 @@ fi
 missing=
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v nginx >/dev/null 2>&1 || missing="$missing nginx-light"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || { echo "peers: install$missing" >&2; exit 1; }
     as_root=

@@ -20,7 +20,7 @@ def _missing(what: str) -> None:
 
 
 def command(name: str) -> str:
-    """The path of a command (node, chromium, nginx); skips the test where there is none."""
+    """The path of a command (node, chromium, nginx, curl); skips the test where there is none."""
     found = shutil.which(name)
     if found is None:
         _missing(name)

@@ -394,20 +394,6 @@ def test_eight_clients_with_different_patients_never_see_each_other(
         assert set(re.findall(r"mother-(\d+)-secret", seen)) == ({str(number)} if cramps else set())
 
 
-def test_a_retry_with_the_same_hook_instance_gives_the_same_advice(
-    client: httpx.Client, cramps_chart: dict[str, Any]
-) -> None:
-    def advice() -> list[dict[str, Any]]:
-        return [
-            {name: card.get(name) for name in ("summary", "detail", "indicator", "source", "links")}
-            for card in client.post(VIEW, json=cramps_chart).json()["cards"]
-        ]
-
-    first = advice()
-    assert first
-    assert advice() == first
-
-
 # -- questionnaires ---------------------------------------------------------------------------------------------------
 
 FORM = "/questionnaires/nutrition-and-leg-check"
