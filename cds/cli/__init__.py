@@ -21,6 +21,7 @@ from cds.cli.matrix import print_matrix
 from cds.cli.questionnaire import print_questionnaire
 from cds.cli.run import run_request
 from cds.cli.serve import serve_http
+from cds.cli.settings import print_settings
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
 from cds.cli.table import print_tables
 from cds.cli.terminal import print_lines
@@ -45,6 +46,7 @@ app.command("explain")(explain_request)
 app.command("table")(print_tables)
 app.command("matrix")(print_matrix)
 app.command("questionnaire")(print_questionnaire)
+app.command("settings")(print_settings)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +95,7 @@ def examples() -> list[str]:
         ("table --format print", "the rules as decision tables, to print and to sign"),
         ("matrix", "the founding text: which rule carries which statement, and the cases that show it"),
         ("questionnaire", "the diet and leg form as a FHIR Questionnaire"),
+        ("settings", "what is set, and where"),
     )
     width = max(len(command) for command, _ in rows)
     return [f"{NAME} {command:{width}}  # {meaning}" for command, meaning in rows]
