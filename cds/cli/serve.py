@@ -20,7 +20,7 @@ def serve_http(
     now: Now = None,
     config: Config = None,
 ) -> None:
-    """Answer CDS Hooks calls over HTTP. Every setting has a variable PRENATAL_CDS_NAME; docs/settings.md has them all."""
+    """Answer CDS Hooks calls over HTTP. Each setting has a variable PRENATAL_CDS_NAME, see docs/settings.md."""
     serve(
         settings_from(
             host=host,

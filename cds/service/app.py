@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,12 +21,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import cds
-from cds.service import hook_call
+from cds.service import hook_call, operations
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.envelope import Envelope
 from cds.service.log import make_logger
-from cds.service.ruleset import RuleSet, load_ruleset
+from cds.service.metrics import Metrics
+from cds.service.operations import Check
+from cds.service.reload import Reloader, start_with
 from cds.service.settings import Settings
 
 # Named one by one because `*` does not cover Authorization (Fetch standard, CORS-unsafe request-header
@@ -32,19 +35,24 @@ from cds.service.settings import Settings
 _CORS_HEADERS: Final = ("Authorization", "Content-Type", "X-Requested-With")
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     """Build the application: loads the rules, compiles them and holds them until shutdown.
 
-    Raises KnowledgeError when the rules or the site file have faults, SettingsError when the language set is none of
-    theirs. `app.state` has settings, rules (a RuleSet) and log.
+    `shared` is the folder of rules that the processes of one service share. Raises KnowledgeError when the rules or
+    the site file have faults, SettingsError when the language set is none of theirs.
+
+    `app.state` has settings, rules (a RuleSet, replaced as a whole by a reload), loaded_at, reloader, log, metrics,
+    draining (the process is ending) and checks (what /ready asks, by name).
     """
     log = make_logger(settings.log_level)
-    rules = load_ruleset(settings)
+    rules, copy, seen = start_with(settings, shared)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        log.info("serving", profile=rules.knowledge.profile, rules_hash=rules.knowledge.hash)
-        yield
+        knowledge = app.state.rules.knowledge
+        log.info("serving", profile=knowledge.profile, rules_hash=knowledge.hash)
+        async with app.state.reloader.running():
+            yield
         app.state.rules.adviser.close()
 
     app = Starlette(
@@ -65,14 +73,23 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.rules = rules
+    app.state.loaded_at = datetime.now(UTC)
     app.state.log = log
+    app.state.metrics = Metrics()
+    app.state.metrics.rules_in_use(rules.knowledge.hash, rules.knowledge.profile)
+    app.state.draining = False
+    checks: dict[str, Check] = {}
+    app.state.checks = checks
+    app.state.reloader = Reloader(app, shared, copy, seen)
     return app
 
 
 def _routes() -> list[Route]:
     table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/", _home),
-        ("GET", "/health", _health),
+        ("GET", "/health", operations.health),
+        ("GET", "/ready", operations.ready),
+        ("GET", "/metrics", operations.metrics),
         ("GET", "/cds-services", hook_call.discovery),
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
@@ -89,20 +106,6 @@ async def _home(_: Request) -> Response:
             "description": "CDS Hooks 2.0 service about leg cramps, calcium and vitamin D in pregnancy.",
             "discovery": "/cds-services",
             "health": "/health",
+            "ready": "/ready",
         }
     )
-
-
-async def _health(request: Request) -> Response:
-    rules: RuleSet = request.app.state.rules
-    settings: Settings = request.app.state.settings
-    body: dict[str, Any] = {
-        "status": "ok",
-        "version": cds.__version__,
-        "rules": {"hash": rules.knowledge.hash, "profile": rules.knowledge.profile},
-        "clock": "running",
-    }
-    if settings.fixed_now is not None:
-        body["clock"] = "fixed"
-        body["fixedNow"] = settings.now().isoformat()
-    return json_answer(body)

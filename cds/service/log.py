@@ -33,6 +33,12 @@ ALLOWED: Final = frozenset(
         "logger",
         "profile",
         "rules_hash",
+        "hook",
+        "route",
+        "client",
+        "problem",
+        "pid",
+        "seconds",
     }
 )
 
@@ -41,8 +47,10 @@ class _Stderr:
     """Looks stderr up for each line, so that a replaced or closed stream never fails a request."""
 
     def msg(self, line: str) -> None:
+        # None where the process was started without one; print would turn to stdout.
         with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            if sys.stderr is not None:
+                print(line, file=sys.stderr, flush=True)
 
     debug = info = warning = error = critical = msg
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,7 +144,7 @@ class Metrics:
         self._requests.labels(route, service, hook, str(status or NONE), client or NONE).inc()
         self._duration.labels(route, service).observe(took)
 
-    def count_cards(self, service: str, cards: list[tuple[str, str]]) -> None:
+    def count_cards(self, service: str, cards: Sequence[tuple[str, str]]) -> None:
         """The cards of one answer, as (rule id, indicator)."""
         if not cards:
             self._silent.labels(service).inc()
@@ -188,7 +188,7 @@ class Metrics:
         if self._folder is None:
             return generate_latest(self._registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together, path=self._folder)
+        MultiProcessCollector(together, path=self._folder)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
 
@@ -200,7 +200,7 @@ def metrics_of(scope: Scope) -> Metrics:
 
 def forget_process(pid: int, folder: Path) -> None:
     """Drop what only counts while a process lives, such as its requests in flight."""
-    mark_process_dead(pid, str(folder))
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
 
 def _of(word: str, known: frozenset[str]) -> str:
