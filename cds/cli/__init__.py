@@ -51,6 +51,7 @@ app.command("settings")(print_settings)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: that of the process) and return its exit code; nothing is raised."""
+    _open_missing_streams()
     _write_whatever_the_terminal_cannot_show()
     try:
         code = app(arguments, prog_name=NAME, standalone_mode=False)
@@ -129,6 +130,17 @@ def _failure(error: Exception) -> tuple[str, int]:
         f"{NAME}: internal error {where['error']} at {where['at']}; no advice was given, please report it",
         ISSUES,
     )
+
+
+def _open_missing_streams() -> None:
+    """Where the process was started without a stream, a null one: else the next file or socket gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
 
 
 def _write_whatever_the_terminal_cannot_show() -> None:

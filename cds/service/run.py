@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -226,7 +227,14 @@ def _listen(settings: Settings) -> list[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
+            try:
+                listener.bind(address)
+            except OSError as error:
+                # `localhost` may mean ::1 on a machine that has no such address.
+                if error.errno != errno.EADDRNOTAVAIL or address == found[-1][-1]:
+                    raise
+                listeners.pop().close()
+                continue
             listener.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
         for listener in listeners:
