@@ -50,7 +50,9 @@ class _Stderr:
         # None where the process was started without one; print would turn to stdout.
         with suppress(OSError, ValueError):
             if sys.stderr is not None:
-                print(line, file=sys.stderr, flush=True)
+                # In one piece: lines of several processes go to the same stream.
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
 

@@ -50,6 +50,21 @@ class Served:
     def events(self) -> Counter[str]:
         return Counter(line["event"] for line in self.log())
 
+    def workers(self) -> list[int]:
+        """Process ids of its workers; skips the test where the kernel does not list them."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        if not children.exists():
+            pytest.skip("only where the kernel lists the children of a process")
+        pids = [int(pid) for pid in children.read_text("ascii").split()]
+        return [pid for pid in pids if "spawn_main" in _command(pid)]
+
+    def resident_bytes(self) -> int:
+        """Its memory; skips the test where there is no /proc."""
+        status = Path(f"/proc/{self.process.pid}/statm")
+        if not status.exists():
+            pytest.skip("only where /proc tells the memory of a process")
+        return int(status.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def until(self, done: Any, seconds: float = 60) -> None:
         """Wait until `done()` is true."""
         deadline = time.monotonic() + seconds
@@ -95,6 +110,13 @@ def serving_process(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8")
+    except OSError:
+        return ""
 
 
 def _wait(served: Served) -> None:
