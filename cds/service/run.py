@@ -24,7 +24,7 @@ import cds
 from cds.hooks import ServiceEntry
 from cds.knowledge import KnowledgeError
 from cds.service.app import create_app
-from cds.service.log import capture_server_log
+from cds.service.log import capture_server_log, fault, make_logger
 from cds.service.metrics import FOLDER_VARIABLE, forget_process
 from cds.service.reload import publish
 from cds.service.server import Server
@@ -85,7 +85,11 @@ def work(settings: Settings, listeners: list[socket.socket], pipe: Connection, f
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     rules, _ = _shared(folder)
     capture_server_log(settings.log_level)
-    app = create_app(settings, rules)
+    try:
+        app = create_app(settings, rules)
+    except Exception as error:
+        make_logger(settings.log_level).error("worker not started", **fault(error))
+        raise SystemExit(1) from None
     config = uvicorn.Config(app, **uvicorn_options(settings))
 
     async def tell() -> None:
