@@ -38,7 +38,6 @@ ALLOWED: Final = frozenset(
         "client",
         "problem",
         "pid",
-        "seconds",
     }
 )
 
