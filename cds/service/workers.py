@@ -6,6 +6,7 @@ the service when one of them cannot start, and knows only its own server (see `c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -38,6 +39,8 @@ class _Worker:
     seen: float
     """When its heartbeat was last heard, on the monotonic clock; until the first, when it may be missed."""
     started: bool = False
+    owed: bool = False
+    """Signal HUP came before it could be told."""
 
     @property
     def pid(self) -> int:
@@ -111,8 +114,14 @@ class Workers:
                 except (EOFError, OSError):
                     continue  # its end is seen by the sentinel
                 if ready in pipes:
-                    pipes[ready].seen = time.monotonic()
-                    pipes[ready].started = True
+                    self._heard(pipes[ready])
+
+    def _heard(self, worker: _Worker) -> None:
+        worker.seen = time.monotonic()
+        worker.started = True
+        if worker.owed:
+            worker.owed = False
+            self._tell(worker, signal.SIGHUP)
 
     def _mend(self) -> bool:
         """Replace workers that ended or hang; False when one ended that never started, and none is left that did."""
@@ -153,10 +162,12 @@ class Workers:
 
     def _signal(self, number: int) -> None:
         for worker in self._workers:
-            try:
+            self._tell(worker, number)
+
+    def _tell(self, worker: _Worker, number: int) -> None:
+        if worker.process.exitcode is None:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, number)
-            except ProcessLookupError:
-                continue
 
     def _end(self, number: int, _: FrameType | None) -> None:
         if self._ending is not None and number == signal.SIGINT:
@@ -165,10 +176,11 @@ class Workers:
         self._waker.send_bytes(b"!")
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
-        # One that is still starting does not know the signal yet, and will load the newest set anyway.
         for worker in self._workers:
-            if worker.started and worker.process.is_alive():
-                os.kill(worker.pid, number)
+            if worker.started:
+                self._tell(worker, number)
+            else:
+                worker.owed = True  # told with its first heartbeat: a process that is starting does not listen yet
 
 
 def beat(pipe: Connection) -> None:
