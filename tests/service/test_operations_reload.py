@@ -165,6 +165,15 @@ def test_a_worker_that_replaces_a_dead_one_starts_with_the_rules_that_serve(tmp_
             seen = served.events()["serving"]
             served.until(lambda seen=seen: served.events()["serving"] > seen)
         assert {ready(served)["rules"]["hash"] for _ in range(8)} == {second}
+        readable(rules)
+        back(rules)
+        first = rules.load().hash
+        replaced = served.events()["worker replaced"]
+        os.kill(served.workers()[0], signal.SIGKILL)
+        served.until(lambda: served.events()["worker replaced"] > replaced)
+        served.signal(signal.SIGHUP)  # one of the two is still starting
+        served.until(lambda: served.events()["serving"] == 5)
+        served.until(lambda: {ready(served)["rules"]["hash"] for _ in range(8)} == {first})
 
 
 # --- in one process ---
