@@ -21,6 +21,7 @@ from cds.cli.matrix import print_matrix
 from cds.cli.questionnaire import print_questionnaire
 from cds.cli.run import run_request
 from cds.cli.serve import serve_http
+from cds.cli.settings import print_settings
 from cds.cli.stop import ISSUES, WRONG_USE, Stop
 from cds.cli.table import print_tables
 from cds.cli.terminal import print_lines
@@ -45,10 +46,12 @@ app.command("explain")(explain_request)
 app.command("table")(print_tables)
 app.command("matrix")(print_matrix)
 app.command("questionnaire")(print_questionnaire)
+app.command("settings")(print_settings)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: that of the process) and return its exit code; nothing is raised."""
+    _open_missing_streams()
     _write_whatever_the_terminal_cannot_show()
     try:
         code = app(arguments, prog_name=NAME, standalone_mode=False)
@@ -93,6 +96,7 @@ def examples() -> list[str]:
         ("table --format print", "the rules as decision tables, to print and to sign"),
         ("matrix", "the founding text: which rule carries which statement, and the cases that show it"),
         ("questionnaire", "the diet and leg form as a FHIR Questionnaire"),
+        ("settings", "what is set, and where"),
     )
     width = max(len(command) for command, _ in rows)
     return [f"{NAME} {command:{width}}  # {meaning}" for command, meaning in rows]
@@ -126,6 +130,17 @@ def _failure(error: Exception) -> tuple[str, int]:
         f"{NAME}: internal error {where['error']} at {where['at']}; no advice was given, please report it",
         ISSUES,
     )
+
+
+def _open_missing_streams() -> None:
+    """Where the process was started without a stream, a null one: else the next file or socket gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
 
 
 def _write_whatever_the_terminal_cannot_show() -> None:

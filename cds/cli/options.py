@@ -26,6 +26,9 @@ Now = Annotated[
     typer.Option("--now", metavar="ISO", help="Judge at this ISO 8601 time instead of the clock's."),
 ]
 Language = Annotated[str | None, typer.Option("--language", metavar="TAG", help="Language of the cards; default: en.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file with settings; the environment wins.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Hook = Annotated[
     str | None,
@@ -42,6 +45,7 @@ _FLAGS: Final = {
     "profile": "--profile",
     "fixed_now": "--now",
     "language": "--language",
+    "config": "--config",
     "host": "--host",
     "port": "--port",
     "workers": "--workers",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli.options import Now, Profile, RulesDir, SiteFile, settings_from
+from cds.cli.options import Config, Now, Profile, RulesDir, SiteFile, settings_from
 from cds.service import serve
 
 
@@ -18,8 +18,9 @@ def serve_http(
     site: SiteFile = None,
     profile: Profile = None,
     now: Now = None,
+    config: Config = None,
 ) -> None:
-    """Answer CDS Hooks calls over HTTP. Every setting also has a variable PRENATAL_CDS_NAME; a flag wins."""
+    """Answer CDS Hooks calls over HTTP. Each setting has a variable PRENATAL_CDS_NAME, see docs/settings.md."""
     serve(
         settings_from(
             host=host,
@@ -29,5 +30,6 @@ def serve_http(
             site_file=site,
             profile=profile,
             fixed_now=now,
+            config=config,
         )
     )

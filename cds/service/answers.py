@@ -18,10 +18,12 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from cds.advise import DataUnavailable, PatientMismatch
+from cds.engine import EngineError, EngineMismatch
 from cds.hooks import InvalidRequest, operation_outcome
 from cds.hooks.outcome import IssueCode
 from cds.service.json_input import InvalidJson, dump_json
 from cds.service.log import fault
+from cds.service.metrics import metrics_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -60,10 +62,17 @@ def guarded(endpoint: Endpoint) -> Endpoint:
                 "The prefetch holds another patient than context.patientId; send data of one patient only.",
             )
         except DataUnavailable as error:
+            for key in error.keys:
+                metrics_of(request.scope).count_unavailable(key)
             return outcome(412, "incomplete", str(error))
         except ClientDisconnect:
             # Nobody is left to read it; it only gives the log line its status.
             return outcome(400, "incomplete", "The client closed the connection before the end of the body.")
+        except EngineError as error:
+            kind = "mismatch" if isinstance(error, EngineMismatch) else "fault"
+            metrics_of(request.scope).count_engine_error(kind)
+            note(request.scope, **fault(error))
+            return internal_error(request.scope)
         except Exception as error:
             note(request.scope, **fault(error))
             return internal_error(request.scope)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,13 +21,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import cds
-from cds.service import hook_call
+from cds.service import hook_call, operations
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.cors import Cors
 from cds.service.envelope import Envelope
 from cds.service.log import make_logger
-from cds.service.ruleset import RuleSet, load_ruleset
+from cds.service.metrics import Metrics
+from cds.service.operations import Check
+from cds.service.reload import Reloader, start_with
 from cds.service.settings import Settings
 from cds.service.trust import ClientTrust, Trust
 
@@ -34,23 +37,28 @@ from cds.service.trust import ClientTrust, Trust
 _CORS_HEADERS: Final = ("Authorization", "Content-Type", "X-Requested-With")
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     """Build the application: loads the rules, compiles them and holds them until shutdown.
 
-    Raises KnowledgeError when the rules or the site file have faults, SettingsError when the language set is none of
-    theirs, TrustError when the trust file has faults. `app.state` has settings, rules (a RuleSet), trust (None
-    without a trust file) and log.
+    `shared` is the folder of rules that the processes of one service share. Raises KnowledgeError when the rules or
+    the site file have faults, SettingsError when the language set is none of theirs, TrustError when the trust file
+    has faults.
+
+    `app.state` has settings, rules (a RuleSet, replaced as a whole by a reload), loaded_at, reloader, trust (None
+    without a trust file), log, metrics, draining (the process is ending) and checks (what /ready asks, by name).
     """
     log = make_logger(settings.log_level)
     trust = Trust(settings, log) if settings.trust_file is not None else None
-    rules = load_ruleset(settings)
+    rules, copy, seen = start_with(settings, shared)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        log.info("serving", profile=rules.knowledge.profile, rules_hash=rules.knowledge.hash)
+        knowledge = app.state.rules.knowledge
+        log.info("serving", profile=knowledge.profile, rules_hash=knowledge.hash)
         if trust is not None:
             trust.start()
-        yield
+        async with app.state.reloader.running():
+            yield
         if trust is not None:
             await trust.stop()
         app.state.rules.adviser.close()
@@ -76,15 +84,24 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.rules = rules
+    app.state.loaded_at = datetime.now(UTC)
     app.state.trust = trust
     app.state.log = log
+    app.state.metrics = Metrics()
+    app.state.metrics.rules_in_use(rules.knowledge.hash, rules.knowledge.profile)
+    app.state.draining = False
+    checks: dict[str, Check] = {}
+    app.state.checks = checks
+    app.state.reloader = Reloader(app, shared, copy, seen)
     return app
 
 
 def _routes() -> list[Route]:
     table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/", _home),
-        ("GET", "/health", _health),
+        ("GET", "/health", operations.health),
+        ("GET", "/ready", operations.ready),
+        ("GET", "/metrics", operations.metrics),
         ("GET", "/cds-services", hook_call.discovery),
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
@@ -101,20 +118,6 @@ async def _home(_: Request) -> Response:
             "description": "CDS Hooks 2.0 service about leg cramps, calcium and vitamin D in pregnancy.",
             "discovery": "/cds-services",
             "health": "/health",
+            "ready": "/ready",
         }
     )
-
-
-async def _health(request: Request) -> Response:
-    rules: RuleSet = request.app.state.rules
-    settings: Settings = request.app.state.settings
-    body: dict[str, Any] = {
-        "status": "ok",
-        "version": cds.__version__,
-        "rules": {"hash": rules.knowledge.hash, "profile": rules.knowledge.profile},
-        "clock": "running",
-    }
-    if settings.fixed_now is not None:
-        body["clock"] = "fixed"
-        body["fixedNow"] = settings.now().isoformat()
-    return json_answer(body)

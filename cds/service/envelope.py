@@ -1,4 +1,4 @@
-"""Around everything: a request id on each answer, a log line per request, a bare 500 as last resort."""
+"""Around everything: a request id on each answer, a log line and a count per request, a bare 500 as last resort."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.service.answers import internal_error
+from cds.service.client import client_of
 from cds.service.log import fault
+from cds.service.metrics import NONE, metrics_of
 
 
 class Envelope:
@@ -28,6 +30,8 @@ class Envelope:
         request_id = str(uuid.uuid4())
         notes: dict[str, Any] = {}
         scope["prenatal_cds"] = {"request_id": request_id, "notes": notes, "client": None}
+        metrics = metrics_of(scope)
+        metrics.began()
         started = time.perf_counter()
         status: int | None = None
 
@@ -40,6 +44,9 @@ class Envelope:
                 headers["X-Content-Type-Options"] = "nosniff"
                 # An answer speaks about one patient at one moment; discovery changes with the rules.
                 headers["Cache-Control"] = "no-store"
+                if scope["app"].state.draining:
+                    # The next request belongs elsewhere; one sent here could meet a closed connection.
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
@@ -50,6 +57,15 @@ class Envelope:
             if status is None:
                 await internal_error(scope)(scope, receive, send_with_id)
         finally:
-            duration = round((time.perf_counter() - started) * 1000, 2)
+            took = time.perf_counter() - started
+            client = client_of(scope)
+            name = client.name if client is not None else None
+            metrics.ended(notes, _route(scope), status, name, took)
             write = self._log.error if status is None or status >= 500 else self._log.info
-            write("request", request_id=request_id, status=status, duration_ms=duration, **notes)
+            about = {"route": _route(scope), "client": name, "duration_ms": round(took * 1000, 2)} | notes
+            write("request", request_id=request_id, status=status, **about)
+
+
+def _route(scope: Scope) -> str:
+    """The name of the function that answered: ours, whatever the path was."""
+    return getattr(scope.get("endpoint"), "__name__", NONE).removeprefix("_")

@@ -15,6 +15,7 @@ from cds.service.answers import Refusal, json_answer, note
 from cds.service.body import read_json
 from cds.service.json_input import dump_json
 from cds.service.language import negotiate
+from cds.service.metrics import metrics_of
 from cds.service.ruleset import RuleSet
 from cds.service.settings import BASE_URL, Settings
 
@@ -43,14 +44,15 @@ async def call(request: Request) -> Response:
     service = rules.services.get(request.path_params["service_id"])
     if service is None:
         raise Refusal(404, "not-found", "There is no such service; GET /cds-services lists them.")
-    note(request.scope, service=service.id)
+    note(request.scope, service=service.id, hook=service.hook)
     hook_request = parse_request(await read_json(request, settings), hook=service.hook)
     # Inline, not in a thread: it is a few milliseconds of CPU work that holds the GIL and one engine lock
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
     language = _language(request, rules)
     advice = rules.adviser.advise(hook_request, settings.now(), language, public_url=_own_url(request))
-    topics = [card.source.topic.code for card in advice.cards if card.source.topic is not None]
-    note(request.scope, cards=len(advice.cards), rules=topics)
+    given = [(card.source.topic.code, card.indicator) for card in advice.cards if card.source.topic is not None]
+    note(request.scope, cards=len(advice.cards), rules=[rule for rule, _ in given])
+    metrics_of(request.scope).count_cards(service.id, given)
     return json_answer(to_json(advice.response()), headers=_language_headers(advice.languages or [language]))
 
 

@@ -34,7 +34,11 @@ ALLOWED: Final = frozenset(
         "profile",
         "rules_hash",
         "client",
+        "hook",
+        "pid",
+        "problem",
         "refused",
+        "route",
     }
 )
 
@@ -43,8 +47,12 @@ class _Stderr:
     """Looks stderr up for each line, so that a replaced or closed stream never fails a request."""
 
     def msg(self, line: str) -> None:
+        # None where the process was started without one; print would turn to stdout.
         with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            if sys.stderr is not None:
+                # In one piece: lines of several processes go to the same stream.
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shlex
+import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -19,14 +24,19 @@ import cds
 from cds.hooks import ServiceEntry
 from cds.knowledge import KnowledgeError
 from cds.service.app import create_app
-from cds.service.log import capture_server_log
+from cds.service.log import capture_server_log, fault, make_logger
+from cds.service.metrics import FOLDER_VARIABLE, forget_process
+from cds.service.reload import publish
 from cds.service.replay import FILE_NAME as STORE_FILE
 from cds.service.replay import StoreUnavailable
-from cds.service.settings import ENV_PREFIX, Settings, load_settings
+from cds.service.server import Server
+from cds.service.settings import ENV_PREFIX, Settings
+from cds.service.snapshot import UnfitFolder
 from cds.service.trust import Trust
 from cds.service.trust_file import TrustError, is_loopback
+from cds.service.workers import BEAT_SECONDS, Workers, beat
 
-_FACTORY: Final = "cds.service.run:app_from_environment"
+_BACKLOG: Final = 2048
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL
 
 
@@ -38,44 +48,91 @@ def serve(settings: Settings) -> None:
     """
     check_exposure(settings)
     try:
+        # With several workers only to see that they can: each builds its own, an engine cannot be shared.
         app = create_app(settings)
+        _check_token_store(settings, app.state.trust)
+        listeners = _listen(settings)
+        greet(greeting(settings, app.state.rules.services.values(), app.state.trust))
+        capture_server_log(settings.log_level)
+        # A signal for new rules must not end a process that is not ready for it yet.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if settings.workers > 1:
+            app.state.rules.adviser.close()
+            _serve_by_several(settings, listeners, app.state.log)
+        else:
+            _serve_alone(app, listeners)
     except KnowledgeError as error:
         _stop(str(error), 1)
     except TrustError as error:
         _stop(str(error), 2)
-    _check_token_store(settings, app.state.trust)
-    if settings.workers > 1:
-        # Each worker builds its own: an engine cannot be shared between processes.
-        app.state.rules.adviser.close()
-        _publish(settings)
-    _check_address(settings)
-    print("\n".join(greeting(settings, app.state.rules.services.values(), app.state.trust)), flush=True)
-    capture_server_log(settings.log_level)
-    uvicorn.run(_FACTORY if settings.workers > 1 else app, **uvicorn_options(settings))
+    except UnfitFolder as error:
+        _stop(f"{settings.rules_dir}: {error}", 1)
 
 
-def app_from_environment() -> Starlette:
-    """What each of several workers runs; its settings come from the environment of the parent."""
-    settings = load_settings()
+def _serve_alone(app: Starlette, listeners: list[socket.socket]) -> None:
+    config = uvicorn.Config(app, **uvicorn_options(app.state.settings))
+    Server(config, app).run(sockets=listeners)
+
+
+def _serve_by_several(settings: Settings, listeners: list[socket.socket], log: Any) -> None:
+    """Until a signal ends them. They share a folder that lives as long as this process."""
+    with tempfile.TemporaryDirectory(prefix="prenatal-cds-", ignore_cleanup_errors=True) as folder:
+        rules, counts = _shared(folder)
+        rules.mkdir()
+        counts.mkdir()
+        publish(settings, rules)
+        os.environ[FOLDER_VARIABLE] = str(counts)  # read by the workers when they import prometheus_client
+        workers = Workers(work, settings, listeners, folder, log, lambda pid: forget_process(pid, counts))
+        if not workers.run():
+            _stop("no worker could start; its log line says why", 1)
+
+
+def work(settings: Settings, listeners: list[socket.socket], pipe: Connection, folder: str) -> None:
+    """What each of several workers runs."""
+    os.setpgrp()  # an interrupt at the terminal goes to the parent, which tells each worker once
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    rules, _ = _shared(folder)
     capture_server_log(settings.log_level)
-    return create_app(settings)
+    try:
+        app = create_app(settings, rules)
+    except Exception as error:
+        make_logger(settings.log_level).error("worker not started", **fault(error))
+        raise SystemExit(1) from None
+    config = uvicorn.Config(app, **uvicorn_options(settings))
+
+    async def tell() -> None:
+        beat(pipe)
+
+    config.callback_notify, config.timeout_notify = tell, math.ceil(BEAT_SECONDS)
+    Server(config, app).run(sockets=listeners)
+
+
+def _shared(folder: str) -> tuple[Path, Path]:
+    """Of the folder that the workers share: that of the rules, and that of the metrics."""
+    return Path(folder, "rules"), Path(folder, "metrics")
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn is run here: no access log (a path may name a patient), no log set-up of its own."""
     return {
-        "host": settings.host,
-        "port": settings.port,
-        "factory": settings.workers > 1,
-        "workers": settings.workers,
+        "timeout_keep_alive": settings.keep_alive_seconds,
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
         "lifespan": "on",
         "ws": "none",
-        "timeout_graceful_shutdown": 10,
+        "timeout_graceful_shutdown": math.ceil(settings.shutdown_seconds),
     }
+
+
+def greet(lines: list[str]) -> None:
+    """Print them; a standard output that is full or closed is no reason not to serve."""
+    try:
+        print("\n".join(lines), flush=True)
+    except (OSError, ValueError):
+        # What could not be written would be tried again, and fail again, when the program ends.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays until the end
 
 
 def greeting(settings: Settings, services: Iterable[ServiceEntry], trust: Trust | None = None) -> list[str]:
@@ -181,21 +238,36 @@ def _base_url(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def _check_address(settings: Settings) -> None:
-    """Try the address before uvicorn does, which reports a port in use by several lines."""
+def _listen(settings: Settings) -> list[socket.socket]:
+    """A socket on each address that the host name means; one that cannot be had ends the program with one line."""
+    listeners: list[socket.socket] = []
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, kind, protocol)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                listener.bind(address)
+            except OSError as error:
+                # `localhost` may mean ::1 on a machine that has no such address.
+                if error.errno != errno.EADDRNOTAVAIL or address == found[-1][-1]:
+                    raise
+                listeners.pop().close()
+                continue
+            listener.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
+        for listener in listeners:
+            listener.close()
         reason = (getattr(error, "strerror", None) or "not an address").lower()
         _stop(
             f"{settings.host}:{settings.port}: {reason}; stop what uses it, "
             f"or choose another by --host and --port ({ENV_PREFIX}HOST, {ENV_PREFIX}PORT)",
             2,
         )
+    return listeners
 
 
 def check_exposure(settings: Settings) -> None:
@@ -210,7 +282,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def _only_here(host: str) -> bool:
-    """Whether a name or address means this machine only. A name without an address is left to _check_address."""
+    """Whether a name or address means this machine only. A name without an address is left to _listen."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -229,15 +301,6 @@ def _check_token_store(settings: Settings, trust: Trust | None) -> None:
             f"to by {ENV_PREFIX}STATE_DIR, or remove a broken {STORE_FILE}",
             2,
         )
-
-
-def _publish(settings: Settings) -> None:
-    """Hand the settings to the workers; variables of ours that these settings do not hold would win over
-    defaults.
-    """
-    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
-        del os.environ[name]
-    os.environ.update(settings.to_environment())
 
 
 def _stop(problem: str, code: int) -> NoReturn:

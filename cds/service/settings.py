@@ -1,4 +1,6 @@
-"""What an operator may set, each by an environment variable `PRENATAL_CDS_<NAME>`.
+"""What an operator may set: `name = value` in one TOML file, or an environment variable `PRENATAL_CDS_<NAME>`.
+
+command line  wins over  environment  wins over  file  wins over  default
 
 ValueError
   SettingsError     a setting is wrong or unknown; one line for each
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
@@ -116,6 +119,44 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
+    # Operations
+    config: FilePath | None = Field(
+        None, description="TOML file with settings, one `name = value` each; the environment wins over it."
+    )
+    metrics: bool = Field(
+        True, description="Answer GET /metrics, for Prometheus; no patient data, but it tells how the site works."
+    )
+    reload_seconds: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="Look this often, in seconds, whether the rules or the site file changed, and load them anew once "
+        "they rest. 0: only on signal HUP. What does not pass its own cases is refused, and the old rules serve on.",
+    )
+    reload_timeout_seconds: float = Field(
+        300, gt=0, le=3_600, description="Longest time in seconds that the proof of new rules may take."
+    )
+    drain_seconds: float = Field(
+        1,
+        ge=0,
+        le=300,
+        description="After signal TERM: time in seconds in which /ready is 503, new connections are still taken and "
+        "each answer ends its connection, so that a load balancer turns elsewhere before anything is closed.",
+    )
+    shutdown_seconds: float = Field(
+        10,
+        gt=0,
+        le=300,
+        description="After that: longest time in seconds for requests that have begun; then they are cut off.",
+    )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3_600,
+        description="Idle time in seconds after which a kept connection is closed. Longer than that of a proxy in "
+        "front (60 is common), or the proxy sends a request into the closing connection.",
+    )
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
@@ -186,19 +227,55 @@ class Settings(BaseSettings):
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Settings from the environment, with `overrides` (None values are skipped) on top.
+    """Settings from the file, the environment and `overrides` (None values are skipped), the last of them winning.
 
-    Raises SettingsError, one line for each fault, also for a `PRENATAL_CDS_` variable that does not exist: a
-    misspelt time zone variable must not go unnoticed.
+    Raises SettingsError, one line for each fault, also for a variable `PRENATAL_CDS_...` or a line of the file that
+    is no setting: a misspelt time zone must not go unnoticed.
     """
     unknown = [_unknown_variable(name) for name in sorted(os.environ) if _is_unknown(name)]
     if unknown:
         raise SettingsError("\n".join(unknown))
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    file = given.get("config") or _environment().get("config")
+    written = _read_file(Path(file)) if file else {}
+    used = {name: value for name, value in written.items() if name not in given and name not in _environment()}
     try:
-        return Settings(**given)
+        return Settings(**used, **given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(fault) for fault in error.errors(include_url=False))) from None
+        faults = error.errors(include_url=False, include_input=False)
+        raise SettingsError("\n".join(_line(fault, file, used) for fault in faults)) from None
+
+
+def sources(settings: Settings, overrides: Iterable[str] = ()) -> dict[str, str]:
+    """Where each setting of `settings` was made: `option`, its variable, the file, or `default`."""
+    written = _read_file(settings.config) if settings.config else {}
+    found = dict.fromkeys(Settings.model_fields, "default")
+    found |= dict.fromkeys(written, str(settings.config))
+    found |= {name: ENV_PREFIX + name.upper() for name in _environment() if name in found}
+    return found | dict.fromkeys(overrides, "option")
+
+
+def _environment() -> dict[str, str]:
+    """Our variables by the name of their setting; their case does not matter, as pydantic-settings has it."""
+    ours = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(ENV_PREFIX)}
+    return {name.removeprefix(ENV_PREFIX).lower(): value for name, value in ours.items()}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """The settings that a file makes. Raises SettingsError, each line with file and key."""
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    known = [name for name in Settings.model_fields if name != "config"]
+    unknown = [f"{path}: {name}: no such setting; {_meant(name, known)}" for name in found if name not in known]
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    return found
 
 
 def known_language(tag: str, translations: Iterable[str]) -> str:
@@ -228,12 +305,17 @@ def _is_unknown(name: str) -> bool:
 
 def _unknown_variable(name: str) -> str:
     known = [ENV_PREFIX + field.upper() for field in Settings.model_fields]
+    return f"{name}: no such setting; {_meant(name, known)}"
+
+
+def _meant(name: str, known: list[str]) -> str:
     close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-    return f"{name}: no such setting; {hint}"
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
-def _line(fault: Any) -> str:
+def _line(fault: Any, file: Any, written: Mapping[str, Any]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else ""
     place = f"{ENV_PREFIX}{name.upper()}: " if name else ENV_PREFIX + "*: "
+    if name in written:
+        place = f"{file}: {name}: "
     return place + str(fault["msg"]).removeprefix("Value error, ")

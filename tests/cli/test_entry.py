@@ -13,7 +13,7 @@ from cds.cli import app, main
 from tests.cli.conftest import ROOT, Cli
 from tests.knowledge.small_rules import Rules
 
-VERBS = ["serve", "check", "test", "run", "explain", "table", "matrix", "questionnaire"]
+VERBS = ["serve", "check", "test", "run", "explain", "table", "matrix", "questionnaire", "settings"]
 
 
 def test_the_bare_command_prints_one_example_for_each_verb(process: Cli) -> None:

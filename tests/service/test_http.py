@@ -365,6 +365,8 @@ def test_a_log_line_says_what_was_answered_and_nothing_about_whom(
         "duration_ms",
         "cards",
         "rules",
+        "route",
+        "hook",
     }
     assert all(set(line) <= allowed for line in calls)
 

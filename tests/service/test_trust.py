@@ -512,7 +512,7 @@ def test_no_damage_to_a_token_makes_it_good_or_fails_otherwise(trusting: Trustin
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, min(len(whole), start + 200)))
     damaged = whole[:start] + data.draw(PIECES | st.text(max_size=8)) + whole[end:]
-    hypothesis.assume(damaged != whole)
+    hypothesis.assume(damaged.lstrip(" ") != whole)  # RFC 6750 allows several spaces before the token
     with pytest.raises(Refused):
         asyncio.run(trusting.app.state.trust.verify("/cds-services", [f"Bearer {damaged}"]))
 
