@@ -20,7 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import cds
-from cds.service import hook_call
+from cds.feedback import Store, StoreUnavailable
+from cds.service import feedback, hook_call
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.envelope import Envelope
 from cds.service.log import make_logger
@@ -36,15 +37,24 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application: loads the rules, compiles them and holds them until shutdown.
 
     Raises KnowledgeError when the rules or the site file have faults, SettingsError when the language set is none of
-    theirs. `app.state` has settings, rules (a RuleSet) and log.
+    theirs. `app.state` has settings, rules (a RuleSet), log and feedback (a FeedbackWriter).
     """
     log = make_logger(settings.log_level)
     rules = load_ruleset(settings)
+    writer = feedback.FeedbackWriter(
+        Store(settings.store(), wait_seconds=settings.store_wait_seconds), settings.store_wait_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         log.info("serving", profile=rules.knowledge.profile, rules_hash=rules.knowledge.hash)
+        try:
+            await writer.check()
+        except StoreUnavailable as fault:
+            # Cards do not need it; feedback is answered 503 until it works.
+            log.warning("the feedback store cannot be used", error=fault.reason)
         yield
+        writer.close()
         app.state.rules.adviser.close()
 
     app = Starlette(
@@ -66,6 +76,7 @@ def create_app(settings: Settings) -> Starlette:
     app.state.settings = settings
     app.state.rules = rules
     app.state.log = log
+    app.state.feedback = writer
     return app
 
 
@@ -77,6 +88,7 @@ def _routes() -> list[Route]:
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
         ("POST", "/cds-services/{service_id}", hook_call.call),
+        ("POST", "/cds-services/{service_id}/feedback", feedback.receive),
         ("GET", "/questionnaires/{questionnaire_id}", hook_call.questionnaire),
     ]
     return [Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table]
