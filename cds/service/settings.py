@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         "state folder.",
     )
     store_wait_seconds: float = Field(
-        2, gt=0, le=60, description="Longest time that feedback waits to be stored; then it is answered 503."
+        5, gt=0, le=60, description="Longest time that feedback waits to be stored; then it is answered 503."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
