@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from tests.canary import NET
+
 ROOT = Path(__file__).resolve().parents[1]
 SERVE = ("-m", "cds", "serve")
 
@@ -63,6 +65,8 @@ def served(folder: Path, *, arguments: Sequence[str] = SERVE, **settings: Any) -
         yield running
     finally:
         running.stop()
+        for file in (stdout, stderr):
+            NET.look(file.name, file.read_bytes())
 
 
 def _wait(running: Served) -> None:
