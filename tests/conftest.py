@@ -24,7 +24,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _log_lines_are_looked_at() -> Iterator[None]:
+def log_lines_are_looked_at() -> Iterator[None]:
     """Each line that the service logs in this process goes through the net on its way to stderr."""
     write = log._Stderr.msg
 
@@ -39,7 +39,7 @@ def _log_lines_are_looked_at() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_private_leaks() -> Iterator[None]:
+def nothing_private_leaks() -> Iterator[None]:
     """A test during which a canary got into a log, a header or an error body fails; see tests/canary.py."""
     yield
     assert NET.take() == []
