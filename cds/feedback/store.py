@@ -160,10 +160,12 @@ class Store:
         def set_up(connection: Any, __: Any) -> None:
             # The driver must not begin transactions in its own way; ours begin as writers, see below.
             connection.isolation_level = None
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-            cursor.close()
+            try:
+                for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+                    connection.execute(f"PRAGMA {pragma}").close()
+            except BaseException:
+                connection.close()
+                raise
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:

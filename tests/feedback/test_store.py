@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -22,8 +23,20 @@ from tests.feedback.bodies import REASON, accepted, body, overridden
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def store_in(folder: Path, wait_seconds: float = 2) -> Store:
-    return Store(URL.create("sqlite", database=str(folder / "feedback.sqlite3")), wait_seconds=wait_seconds)
+_OPEN: list[Store] = []
+
+
+def store_in(folder: Path, wait_seconds: float = 10) -> Store:
+    store = Store(URL.create("sqlite", database=str(folder / "feedback.sqlite3")), wait_seconds=wait_seconds)
+    _OPEN.append(store)
+    return store
+
+
+@pytest.fixture(autouse=True)
+def _stores_are_closed() -> Iterator[None]:
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
 
 
 def save(store: Store, *items: dict[str, Any], service: str = "screening", client: str | None = "ehr") -> None:
@@ -109,10 +122,9 @@ def test_stores_that_open_a_new_file_together_all_write_to_it(tmp_path: Path) ->
     together = threading.Barrier(8)
 
     def one(number: int) -> None:
-        store = store_in(tmp_path, wait_seconds=10)
+        store = store_in(tmp_path)
         together.wait(timeout=10)
         save(store, overridden(f"card-{number}"))
-        store.close()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(8)))
