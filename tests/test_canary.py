@@ -227,15 +227,15 @@ class Client:
         NET.look("answer to raw bytes", answer)
 
 
-def tour(client: Client) -> None:
-    """Everything a client can do to this service, with private data in all of it."""
+def tour(client: Client, *, spoil: bool) -> None:
+    """Everything a client can do to this service, with private data in all of it; `spoil` adds the long part."""
     services = {entry["hook"]: entry["id"] for entry in client.send("GET", "/cds-services").json()["services"]}
     for name in GOLDEN:
         call = private_call(name)
         assert client.send("POST", f"/cds-services/{services[call['hook']]}", json=call).status_code == 200, name
     assert client.cards > len(GOLDEN), "the records no longer say what they said before"
     order = private_call("calcium-order-as-the-sandbox-sends-it")
-    for bad in spoilt(order):
+    for bad in spoilt(order) if spoil else ():
         client.send("POST", f"/cds-services/{services['order-select']}", json=bad)
     path = f"/cds-services/{services['patient-view']}"
     call = private_call(GOLDEN[0])
@@ -323,11 +323,11 @@ def test_nothing_private_leaves_the_service_but_on_the_cards(tmp_path: Path, wor
         ) as running,
         closing(Client(running)) as client,
     ):
-        tour(client)
+        tour(client, spoil=workers == 1)
         _locked_out(client, tmp_path / "state" / "feedback.sqlite3")
     output = running.stdout.read_bytes() + running.stderr.read_bytes()
     assert output.count(b'"event": "request"') >= len(client.statuses), "the log was not where it was looked for"
-    wanted = {200, 400, 404, 405, 412, 413, 415} | ({500} if workers == 1 else set())
+    wanted = {200, 400, 404, 405, 413, 415, 503} | ({412, 500} if workers == 1 else set())
     assert wanted <= set(client.statuses)
     assert kinds_in_store(tmp_path / "state") == set()
     assert _stored_kinds(tmp_path / "state" / "feedback.sqlite3") == set(IN_STORE.values())
