@@ -9,6 +9,8 @@ import pytest
 
 from cds.advise import Adviser
 from cds.knowledge import KnowledgeBase, load_knowledge
+from cds.service import log
+from tests.canary import NET, kinds_in_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,6 +20,29 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(home))
         yield home
+    assert not kinds_in_store(home), "the tests left private data in what a service keeps"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def log_lines_are_looked_at() -> Iterator[None]:
+    """Each line that the service logs in this process goes through the net on its way to stderr."""
+    write = log._Stderr.msg
+
+    def look_and_write(self: log._Stderr, line: str) -> None:
+        NET.look("log line", line)
+        write(self, line)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("msg", "debug", "info", "warning", "error", "critical"):
+            patch.setattr(log._Stderr, name, look_and_write)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_private_leaks() -> Iterator[None]:
+    """A test during which a canary got into a log, a header or an error body fails; see tests/canary.py."""
+    yield
+    assert NET.take() == []
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 from cds.facts import PARTS
 from cds.hooks import HookRequest, parse_request
+from tests.canary import PRIVATE_PERSON
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 22)
@@ -99,6 +100,7 @@ def request(
         "id": patient_id,
         "gender": "female",
         "birthDate": "1995-03-04",
+        **PRIVATE_PERSON,
         **(patient or {}),
     }
     prefetch: dict[str, Any] = {}

@@ -7,6 +7,7 @@ the HL7 Da Vinci CRD test kit gives to that sentence of https://cds-hooks.hl7.or
 from __future__ import annotations
 
 from cds.hooks.discovery import HOOK_VERSIONS, SPECIFICATION, Discovery, ServiceEntry
+from cds.hooks.feedback import FeedbackItem, parse_feedback
 from cds.hooks.outcome import operation_outcome
 from cds.hooks.request import (
     CONTEXTS,
@@ -31,6 +32,7 @@ __all__ = [
     "Coding",
     "Context",
     "Discovery",
+    "FeedbackItem",
     "HookRequest",
     "InvalidRequest",
     "Link",
@@ -41,6 +43,7 @@ __all__ = [
     "Source",
     "Suggestion",
     "operation_outcome",
+    "parse_feedback",
     "parse_request",
     "to_json",
 ]

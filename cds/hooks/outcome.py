@@ -15,6 +15,7 @@ IssueCode = Literal[
     "timeout",
     "incomplete",
     "conflict",
+    "no-store",
     "exception",
     "login",
     "transient",

@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cds.service import hook_call, operations
+from cds.feedback import Store, StoreUnavailable
+from cds.service import feedback, hook_call, operations
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.cors import Cors
 from cds.service.envelope import Envelope
@@ -45,22 +46,32 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     has faults.
 
     `app.state` has settings, rules (a RuleSet, replaced as a whole by a reload), loaded_at, reloader, trust (None
-    without a trust file), log, metrics, draining (the process is ending) and checks (what /ready asks, by name).
+    without a trust file), feedback (a FeedbackWriter), log, metrics, draining (the process is ending) and checks (what
+    /ready asks, by name).
     """
     log = make_logger(settings.log_level)
     trust = Trust(settings, log) if settings.trust_file is not None else None
     rules, copy, seen = start_with(settings, shared)
+    writer = feedback.FeedbackWriter(
+        Store(settings.store(), wait_seconds=settings.store_wait_seconds), settings.store_wait_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         knowledge = app.state.rules.knowledge
         log.info("serving", profile=knowledge.profile, rules_hash=knowledge.hash)
+        try:
+            await writer.check()
+        except StoreUnavailable as fault:
+            # Cards do not need it; feedback is answered 503 until it works.
+            log.warning("the feedback store cannot be used", error=fault.reason)
         if trust is not None:
             trust.start()
         async with app.state.reloader.running():
             yield
         if trust is not None:
             await trust.stop()
+        writer.close()
         app.state.rules.adviser.close()
 
     app = Starlette(
@@ -90,9 +101,13 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     app.state.metrics = Metrics()
     app.state.metrics.rules_in_use(rules.knowledge.hash, rules.knowledge.profile)
     app.state.draining = False
-    checks: dict[str, Check] = {}
+    checks = {"feedback": Check(writer.problem)}
+    if trust is not None:
+        # A token that cannot be remembered is refused, so without this store no call is answered.
+        checks["tokens"] = Check(trust.problem, needed=True)
     app.state.checks = checks
     app.state.reloader = Reloader(app, shared, copy, seen)
+    app.state.feedback = writer
     return app
 
 
@@ -106,6 +121,7 @@ def _routes() -> list[Route]:
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
         ("POST", "/cds-services/{service_id}", hook_call.call),
+        ("POST", "/cds-services/{service_id}/feedback", feedback.receive),
         ("GET", "/questionnaires/{questionnaire_id}", hook_call.questionnaire),
     ]
     return [Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table]

@@ -27,6 +27,7 @@ ALLOWED: Final = frozenset(
         "status",
         "duration_ms",
         "cards",
+        "feedback",
         "rules",
         "error",
         "at",

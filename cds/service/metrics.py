@@ -14,7 +14,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -30,6 +30,7 @@ from starlette.types import Scope
 
 import cds
 from cds.facts.record import NOT_FETCHED
+from cds.service.refusal import Reason
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -42,8 +43,8 @@ DURATIONS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 INDICATORS: Final = frozenset({"info", "warning", "critical"})
 ENGINE_ERRORS: Final = frozenset({"mismatch", "fault"})
 FETCH_RESULTS: Final = frozenset({"ok", *NOT_FETCHED})
-REFUSALS: Final = frozenset({"token", "client", "server", "busy", "rate", "deadline", "size", "draining"})
-FEEDBACK_OUTCOMES: Final = frozenset({"accepted", "overridden", "repeated", "unknown-card", "unavailable"})
+REFUSALS: Final = frozenset({"busy", "store-unavailable", *get_args(Reason)})
+FEEDBACK_OUTCOMES: Final = frozenset({"accepted", "overridden", "unavailable"})
 
 
 class Metrics:

@@ -29,7 +29,9 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
 
+from cds.feedback import sqlite_url
 from cds.knowledge.languages import ENGLISH
 from cds.service.language import look_up
 
@@ -116,6 +118,15 @@ class Settings(BaseSettings):
     )
     jwks_stale_seconds: float = Field(
         86_400, ge=0, le=2_592_000, description="How much longer keys are used while their URL does not answer."
+    )
+    # The store of feedback.
+    store_url: str | None = Field(
+        None,
+        description="File that feedback is stored in, as sqlite:////absolute/path. Default: feedback.sqlite3 in the "
+        "state folder.",
+    )
+    store_wait_seconds: float = Field(
+        5, gt=0, le=60, description="Longest time that feedback waits to be stored; then it is answered 503."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
@@ -210,6 +221,19 @@ class Settings(BaseSettings):
             # A wrong zone is missing here and reported by its own validator.
             value = value.replace(tzinfo=_zone(info.data.get("time_zone", "UTC")))
         return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _store_is_a_file(cls, url: str | None) -> str | None:
+        if url is not None:
+            sqlite_url(url)
+        return url
+
+    def store(self) -> URL:
+        """Where feedback is kept."""
+        if self.store_url is not None:
+            return sqlite_url(self.store_url)
+        return URL.create("sqlite", database=str(self.state_dir / "feedback.sqlite3"))
 
     def now(self) -> datetime:
         """The time at which a request is judged, in the site's zone: its date is the site's calendar day."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import jwt
 from jwt.utils import base64url_decode
@@ -25,26 +25,11 @@ from cds.service.answers import note, outcome
 from cds.service.client import Client
 from cds.service.json_input import InvalidJson, parse_json
 from cds.service.jwks import Key, KeySource, Refresh, RemoteKeys, StaticKeys
+from cds.service.metrics import metrics_of
+from cds.service.refusal import Reason
 from cds.service.replay import SeenTokens, StoreUnavailable
 from cds.service.settings import Settings
 from cds.service.trust_file import ListedClient, load_trust_file
-
-Reason = Literal[
-    "no-token",
-    "malformed",
-    "header",
-    "issuer",
-    "algorithm",
-    "key",
-    "signature",
-    "audience",
-    "claims",
-    "expired",
-    "not-yet-valid",
-    "lifetime",
-    "tenant",
-    "replay",
-]
 
 PROTECTED: Final = "/cds-services"
 
@@ -111,6 +96,14 @@ class Trust:
     def check_store(self) -> None:
         """Raises StoreUnavailable when used tokens could not be remembered."""
         self._seen.check()
+
+    async def problem(self) -> str | None:
+        """Why no token could be accepted now; None when one could."""
+        try:
+            await asyncio.to_thread(self.check_store)
+        except StoreUnavailable:
+            return "unavailable"
+        return None
 
     async def stop(self) -> None:
         for task in self._background:
@@ -231,6 +224,7 @@ class ClientTrust:
                 client = await self._trust.verify(scope["path"], Headers(scope=scope).getlist("authorization"))
             except Refused as refused:
                 note(scope, refused=refused.reason, client=refused.client)
+                metrics_of(scope).count_refusal(refused.reason)
                 await asyncio.sleep(max(0.0, began + _REFUSAL_SECONDS - time.monotonic()))
                 answer = outcome(401, "login", _REFUSED_TEXT, {"WWW-Authenticate": "Bearer"})
                 await answer(scope, receive, send)
@@ -238,6 +232,7 @@ class ClientTrust:
             except StoreUnavailable as unavailable:
                 cause = unavailable.__cause__ or unavailable
                 note(scope, refused="store-unavailable", error=type(cause).__name__)
+                metrics_of(scope).count_refusal("store-unavailable")
                 answer = outcome(503, "transient", _UNAVAILABLE_TEXT, {"Retry-After": "5"})
                 await answer(scope, receive, send)
                 return

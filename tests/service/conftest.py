@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from cds.service import create_app, load_settings
 from cds.service.run import uvicorn_options
+from tests.canary import NET, PRIVATE_HEADERS, PRIVATE_PERSON
 
 NOON = "2026-11-22T12:00:00Z"
 ServiceBody = dict[str, Any]
@@ -28,7 +29,7 @@ def running(app: Starlette) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, **uvicorn_options(app.state.settings)))
+        server = uvicorn.Server(uvicorn.Config(NET.around(app), **uvicorn_options(app.state.settings)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 20
@@ -59,7 +60,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def client(server: str) -> Iterator[httpx.Client]:
     """An HTTP client of the running service; paths are relative to it."""
-    with httpx.Client(base_url=server, timeout=20, trust_env=False) as http:
+    with httpx.Client(base_url=server, timeout=20, trust_env=False, headers=PRIVATE_HEADERS) as http:
         yield http
 
 
@@ -69,6 +70,7 @@ def empty_chart(server: str) -> ServiceBody:
     services = httpx.get(f"{server}/cds-services", trust_env=False).json()["services"]
     entry = next(service for service in services if service["hook"] == "patient-view")
     patient = {"resourceType": "Patient", "id": "mother-1", "gender": "female", "birthDate": "1996-04-12"}
+    patient |= PRIVATE_PERSON
     return {
         "hook": "patient-view",
         "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",

@@ -62,6 +62,9 @@ def test_the_environment_sets_and_an_argument_wins(monkeypatch: pytest.MonkeyPat
         ("JWKS_PAUSE_SECONDS", "0"),
         ("JWKS_LIFETIME_SECONDS", "0"),
         ("JWKS_STALE_SECONDS", "-1"),
+        ("STORE_URL", "feedback.sqlite3"),
+        ("STORE_URL", "postgresql://feedback@host/db"),
+        ("STORE_WAIT_SECONDS", "0"),
         ("RULES_DIR", "/no/such/folder"),
         ("SITE_FILE", "/no/such/file"),
         ("TIME_ZONE", "Mars/Olympus"),
@@ -145,3 +148,10 @@ def test_a_worker_builds_equal_settings_from_the_environment_it_is_given(
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
+
+
+def test_feedback_goes_to_the_state_folder_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load_settings({"state_dir": tmp_path}).store().database == str(tmp_path / "feedback.sqlite3")
+    chosen = load_settings({"store_url": "sqlite:////var/lib/x.sqlite3"})
+    assert chosen.store().database == "/var/lib/x.sqlite3"
+    assert chosen.to_environment()["PRENATAL_CDS_STORE_URL"] == "sqlite:////var/lib/x.sqlite3"

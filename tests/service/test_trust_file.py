@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
 
 from cds.service import SettingsError, create_app, load_settings
-from cds.service.trust import Reason
+from cds.service.refusal import Reason
 from cds.service.trust_file import CLIENT_KEYS, TrustError, load_trust_file
 from tests.service.trusting import PUBLIC_URL, elliptic, rsa_pair
 
