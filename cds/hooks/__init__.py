@@ -11,6 +11,7 @@ from cds.hooks.outcome import operation_outcome
 from cds.hooks.request import (
     CONTEXTS,
     Context,
+    FhirAuthorization,
     HookRequest,
     InvalidRequest,
     OrderSelectContext,
@@ -29,6 +30,7 @@ __all__ = [
     "Coding",
     "Context",
     "Discovery",
+    "FhirAuthorization",
     "HookRequest",
     "InvalidRequest",
     "Link",

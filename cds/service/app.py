@@ -23,6 +23,7 @@ import cds
 from cds.service import hook_call
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.envelope import Envelope
+from cds.service.fhir_access import FhirAccess
 from cds.service.log import make_logger
 from cds.service.ruleset import RuleSet, load_ruleset
 from cds.service.settings import Settings
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> Starlette:
     """Build the application: loads the rules, compiles them and holds them until shutdown.
 
     Raises KnowledgeError when the rules or the site file have faults, SettingsError when the language set is none of
-    theirs. `app.state` has settings, rules (a RuleSet) and log.
+    theirs. `app.state` has settings, rules (a RuleSet), fhir (a FhirAccess) and log.
     """
     log = make_logger(settings.log_level)
     rules = load_ruleset(settings)
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.rules = rules
+    app.state.fhir = FhirAccess(settings)
     app.state.log = log
     return app
 

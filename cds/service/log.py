@@ -33,6 +33,8 @@ ALLOWED: Final = frozenset(
         "logger",
         "profile",
         "rules_hash",
+        "fetched",
+        "not_fetched",
     }
 )
 
@@ -92,6 +94,9 @@ def capture_server_log(level: str) -> None:
         logger.setLevel(_number(least))
         logger.propagate = False
     logging.getLogger("uvicorn.access").disabled = True
+    # Their everyday messages quote addresses with the ids of patients, and headers.
+    for name in ("httpcore", "httpx"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _number(level: str) -> int:

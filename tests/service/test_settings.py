@@ -53,6 +53,22 @@ def test_the_environment_sets_and_an_argument_wins(monkeypatch: pytest.MonkeyPat
         ("PUBLIC_URL", "https://cds.example.org/?a=b"),
         ("MAX_BODY_BYTES", "-1"),
         ("BODY_TIMEOUT_SECONDS", "0"),
+        ("FHIR_SERVERS", "ehr.example.org/fhir"),
+        ("FHIR_SERVERS", "http://ehr.example.org/fhir"),
+        ("FHIR_SERVERS", "https://ehr.example.org/fhir?tenant=1"),
+        ("FHIR_SERVERS", "https://user@ehr.example.org/fhir"),
+        ("FHIR_SERVERS", "https://ehr.example.org/fhir/../admin"),
+        ("FHIR_SERVERS", "https://127.1/fhir"),
+        ("FHIR_SERVERS", "https://ehr.example.org:0/fhir"),
+        ("FHIR_NETWORKS", "10.2.0.0/33"),
+        ("FHIR_NETWORKS", "10.2.3.4/16"),
+        ("FHIR_CA_FILE", "/no/such/file"),
+        ("FHIR_CA_FILE", __file__),
+        ("FHIR_TIMEOUT_SECONDS", "0"),
+        ("FHIR_CONNECTIONS", "0"),
+        ("FHIR_MAX_BYTES", "0"),
+        ("FHIR_MAX_PAGES", "0"),
+        ("FHIR_PAGE_SIZE", "0"),
         ("RULES_DIR", "/no/such/folder"),
         ("SITE_FILE", "/no/such/file"),
         ("TIME_ZONE", "Mars/Olympus"),
@@ -73,6 +89,17 @@ def test_a_wrong_setting_is_one_line_that_names_its_variable(
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"PRENATAL_CDS_{name}: ")
     assert len(line) > len(f"PRENATAL_CDS_{name}: ")
+
+
+def test_lists_are_split_at_commas_and_handed_to_other_processes_as_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRENATAL_CDS_FHIR_SERVERS", "https://a.example/fhir, http://127.0.0.1:8080/fhir")
+    monkeypatch.setenv("PRENATAL_CDS_FHIR_NETWORKS", "10.2.0.0/16,fd00::/8")
+    settings = load_settings()
+    assert settings.fhir_servers == ("https://a.example/fhir", "http://127.0.0.1:8080/fhir")
+    assert [str(network) for network in settings.fhir_networks] == ["10.2.0.0/16", "fd00::/8"]
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
 
 
 def test_two_wrong_settings_are_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
