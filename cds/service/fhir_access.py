@@ -35,6 +35,7 @@ count as rows of that search, and hide that it came in part."""
 _MAX_MEDICATIONS: Final = 20
 _TOKEN: Final = re.compile(r"\{\{(.*?)\}\}")
 _MEDICATION: Final = re.compile(r"Medication/[A-Za-z0-9\-.]{1,64}")
+_PATIENT: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 _ORDERS: Final = ("MedicationRequest", "MedicationStatement")
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
@@ -222,11 +223,12 @@ class _Call:
         so_far, seen = query.so_far, set[str]()
         while target is not None and target not in seen and len(seen) < self._settings.fhir_max_pages:
             seen.add(target)
-            page = _searchset(await self._get(target))
+            sent = await self._get(target)
+            page = _searchset(sent, self._patient_id)
             so_far = self.found[key] = _joined(so_far, page)
             url = _next_of(page)
             target = None if url is None else self._base.target_of(url)
-            if url is None and "total" not in page and len(_rows(page)) >= self._settings.fhir_page_size:
+            if url is None and "total" not in sent and len(_rows(sent)) >= self._settings.fhir_page_size:
                 # As many rows as asked for, no word of more, no word of all: it may have been cut.
                 raise _Failure("limited")
 
@@ -304,11 +306,45 @@ def _encoded(query: str) -> str:
     return "&".join(f"{name}={quote(value, safe='/:,')}" for name, value in named)
 
 
-def _searchset(page: Json) -> Json:
+def _searchset(page: Json, patient_id: str) -> Json:
+    """One page, or _Failure.
+
+    A server may ignore a filter and say so: then there are more rows, not fewer. The note is left out, and so are rows
+    of other patients, which nobody asked for.
+    """
     rows = page.get("entry", [])
     if page.get("resourceType") != "Bundle" or page.get("type") != "searchset" or not isinstance(rows, list):
         raise _Failure("failed")
-    return page
+    kept = [row for row in rows if not _ignored_filter(row)]
+    if len(kept) == len(rows):
+        return page
+    hers = [row for row in kept if not _is_of_another(row, patient_id)]
+    total = page.get("total")
+    # It counts the others too; a total that is still too large tells that rows are missing.
+    counted = {"total": total - len(kept) + len(hers)} if isinstance(total, int) else {}
+    return {**page, **counted, "entry": hers}
+
+
+def _is_of_another(row: Any, patient_id: str) -> bool:
+    resource = row.get("resource") if isinstance(row, dict) else None
+    holder = (resource.get("subject") or resource.get("patient")) if isinstance(resource, dict) else None
+    reference = holder.get("reference") if isinstance(holder, dict) else None
+    found = _PATIENT.fullmatch(reference) if isinstance(reference, str) else None
+    return found is not None and found[1] != patient_id
+
+
+def _ignored_filter(row: Any) -> bool:
+    """Whether an entry only warns that a parameter is not supported; any other outcome may mean missing rows."""
+    outcome = row.get("resource") if isinstance(row, dict) else None
+    if not isinstance(outcome, dict) or outcome.get("resourceType") != "OperationOutcome":
+        return False
+    issues = outcome.get("issue")
+    return isinstance(issues, list) and all(
+        isinstance(issue, dict)
+        and issue.get("severity") in ("warning", "information")
+        and issue.get("code") == "not-supported"
+        for issue in issues
+    )
 
 
 def _joined(first: Json | None, page: Json) -> Json:

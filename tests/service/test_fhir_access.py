@@ -515,6 +515,34 @@ def test_a_full_page_without_a_word_of_more_or_of_all_proves_nothing(
     assert complete(call, templates, fhir_page_size=2).gaps == {}
 
 
+def _outcome(severity: str, code: str) -> Json:
+    return {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": code}]}
+
+
+def test_a_server_that_says_it_ignored_a_filter_gave_more_rows_and_those_of_others_are_left_out(
+    ehr: FaultEhr, cramps_chart: Json, templates: Json
+) -> None:
+    other = _condition("b") | {"subject": {"reference": f"{ehr.base}/Patient/mother-2"}}
+    rows = (_condition("a"), other, _outcome("warning", "not-supported"))
+    call = body(cramps_chart, ehr.base, "conditions")
+    ehr.answers["Condition"] = resource(searchset(*rows, total=2))
+    found = complete(call, templates)
+    assert (found.gaps, _ids(found), prefetch(found)["conditions"]["total"]) == ({}, ["a"], 1)
+    ehr.answers["Condition"] = resource(searchset(*rows, total=9))
+    assert prefetch(complete(call, templates))["conditions"]["total"] == 8  # seven rows were held back
+
+
+@pytest.mark.parametrize(
+    ("severity", "code"), [("error", "not-supported"), ("warning", "suppressed"), ("information", "incomplete")]
+)
+def test_any_other_report_of_the_server_stays_in_the_result_and_withholds_it(
+    ehr: FaultEhr, cramps_chart: Json, templates: Json, severity: str, code: str
+) -> None:
+    page = searchset(_condition("a"), _outcome(severity, code))
+    ehr.answers["Condition"] = resource(page)
+    assert prefetch(complete(body(cramps_chart, ehr.base, "conditions"), templates))["conditions"] == page
+
+
 # -- products that orders refer to
 
 
