@@ -6,8 +6,11 @@ import asyncio
 import copy
 import gzip
 import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+import cds
 from cds.advise import Adviser
 from cds.facts.record import NOT_FETCHED
 from cds.hooks import parse_request
@@ -822,3 +826,30 @@ def test_rows_of_other_patients_are_not_used(lent: httpx.Client, module_ehr: Fau
     assert _summaries(response) != with_hers
     assert "mother-2" not in response.text
     assert "of another patient were ignored" in response.text
+
+
+def test_not_even_a_server_at_level_debug_writes_the_token_the_patient_or_the_address(
+    ehr: FaultEhr, cramps_chart: Json, tmp_path: Path
+) -> None:
+    """Run as an operator runs it, with the loggers of every library turned up."""
+    ehr.answers["Patient"] = answer(b"{}", 500, Content_Location=f"{ehr.base}/Patient/mother-1")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    loud = "import logging; logging.basicConfig(level=0); from cds.cli import app; app()"
+    environment = {"PRENATAL_CDS_FHIR_SERVERS": ehr.base, "PRENATAL_CDS_LOG_LEVEL": "debug", "PATH": os.defpath}
+    command = [sys.executable, "-c", loud, "serve", "--port", str(port)]
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(command, cwd=Path(cds.__file__).parents[1], env=environment, stdout=out, stderr=out)
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(retries=20), timeout=20) as http:
+                url = f"http://127.0.0.1:{port}{PATH}"
+                assert http.post(url, json=body(cramps_chart, ehr.base, "*")).status_code == 412
+        finally:
+            process.terminate()
+            process.wait(20)
+    written = (tmp_path / "out").read_text("utf-8")
+    assert '"event": "request"' in written
+    assert ehr.tokens == {f"Bearer {TOKEN}"}
+    for secret in (TOKEN, "mother-1", ehr.base, "Bearer"):
+        assert secret not in written
