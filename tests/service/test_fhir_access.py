@@ -359,6 +359,7 @@ def test_a_server_that_misbehaves_is_a_named_gap_before_the_deadline(
     assert time.monotonic() - started < seconds + 0.5
     assert found.gaps["conditions"] == reason
     assert reason in NOT_FETCHED
+    assert sum("Condition" in target for target in ehr.targets) == 1  # a request is never repeated
     assert "conditions" not in prefetch(found)
     # What else was asked for is not lost, unless the one answer took all the room there was.
     if "without end" not in name and "room" not in name and "bomb" not in name:
@@ -800,6 +801,23 @@ def test_optional_data_that_cannot_be_had_is_named_and_the_rest_is_used(
     response = lent.post(PATH, json=body(cramps_chart, module_ehr.base, "allergies"))
     assert _summaries(response)
     assert NOT_FETCHED["failed"] in response.text
+
+
+def test_a_product_that_was_fetched_counts_as_one_that_came_with_the_order(
+    lent: httpx.Client, module_ehr: FaultEhr, cramps_chart: Json
+) -> None:
+    product = _calcium() | {"code": {"text": "Calcium carbonate 1250 mg tablet"}}
+    dose = {"timing": {"repeat": {"frequency": 4, "period": 1, "periodUnit": "d"}}}
+    dose |= {"doseAndRate": [{"doseQuantity": {"value": 2, "unit": "tablet"}}]}
+    order = _order("Medication/calcium") | {"intent": "order", "dosageInstruction": [dose], "authoredOn": "2026-11-20"}
+    included = body(cramps_chart, module_ehr.base)
+    included["prefetch"]["medicationRequests"] = searchset(order, product)
+    referred = body(cramps_chart, module_ehr.base)
+    referred["prefetch"]["medicationRequests"] = searchset(order)
+    module_ehr.answers = {"Medication": answer(b"", 404)}
+    unknown = _summaries(lent.post(PATH, json=referred))
+    module_ehr.answers = {"Medication": resource(product)}
+    assert _summaries(lent.post(PATH, json=referred)) == _summaries(lent.post(PATH, json=included)) != unknown
 
 
 def test_a_server_that_is_not_listed_costs_nothing_but_what_is_missing(
