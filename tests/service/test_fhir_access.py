@@ -384,6 +384,30 @@ def test_a_packed_answer_of_the_right_size_is_read(ehr: FaultEhr, cramps_chart: 
     assert len(prefetch(found)["conditions"]["entry"]) == 2
 
 
+def test_an_answer_that_takes_long_to_read_does_not_hold_up_other_requests(
+    ehr: FaultEhr, cramps_chart: Json, templates: Json
+) -> None:
+    rows = [_condition(f"c{number}") for number in range(30_000)]
+    ehr.answers["Condition"] = resource(searchset(*rows, total=len(rows)))
+    call = body(cramps_chart, ehr.base, "conditions")
+    found = complete(call, templates, fhir_timeout_seconds=20)
+    assert (found.gaps, len(_ids(found))) == ({}, len(rows))
+
+    async def longest_pause() -> float:
+        """Of the event loop, while the answer is fetched and read."""
+        access = FhirAccess(load_settings({"fhir_servers": ehr.base, "fhir_timeout_seconds": 20}))
+        fetch = asyncio.create_task(access.complete(parse_request(call, hook="patient-view"), templates))
+        longest, before = 0.0, time.monotonic()
+        while not fetch.done():
+            await asyncio.sleep(0.001)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+        return longest
+
+    started = time.monotonic()
+    pause = asyncio.run(longest_pause())
+    assert pause < (time.monotonic() - started) / 2
+
+
 def test_a_bomb_is_not_unpacked_beyond_the_room_there_is(ehr: FaultEhr, cramps_chart: Json, templates: Json) -> None:
     ehr.answers["Condition"] = _packed(BOMB)
     call = body(cramps_chart, ehr.base, "conditions")
@@ -807,7 +831,7 @@ def test_a_product_that_was_fetched_counts_as_one_that_came_with_the_order(
     lent: httpx.Client, module_ehr: FaultEhr, cramps_chart: Json
 ) -> None:
     product = _calcium() | {"code": {"text": "Calcium carbonate 1250 mg tablet"}}
-    dose = {"timing": {"repeat": {"frequency": 4, "period": 1, "periodUnit": "d"}}}
+    dose: Json = {"timing": {"repeat": {"frequency": 4, "period": 1, "periodUnit": "d"}}}
     dose |= {"doseAndRate": [{"doseQuantity": {"value": 2, "unit": "tablet"}}]}
     order = _order("Medication/calcium") | {"intent": "order", "dosageInstruction": [dose], "authoredOn": "2026-11-20"}
     included = body(cramps_chart, module_ehr.base)
