@@ -12,6 +12,7 @@ from cds.hooks.outcome import operation_outcome
 from cds.hooks.request import (
     CONTEXTS,
     Context,
+    FhirAuthorization,
     HookRequest,
     InvalidRequest,
     OrderSelectContext,
@@ -33,6 +34,7 @@ __all__ = [
     "Context",
     "Discovery",
     "FeedbackItem",
+    "FhirAuthorization",
     "HookRequest",
     "InvalidRequest",
     "Link",

@@ -9,12 +9,16 @@ elements matter is for the fact layer to say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Field,
+    SecretStr,
+    StrictInt,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -88,6 +92,36 @@ CONTEXTS: Final[Mapping[str, type[Context]]] = {
 }
 
 
+def _sendable(token: SecretStr) -> SecretStr:
+    """RFC 6750 section 2.1 allows less; what matters is that no token can end a header or start another."""
+    if not re.fullmatch(r"[\x21-\x7e]{1,16384}", token.get_secret_value()):
+        raise ValueError("is empty, too long, or holds a space or a character that is not ASCII")
+    return token
+
+
+def _bearer(kind: str) -> str:
+    if kind.lower() != "bearer":  # RFC 6749 section 7.1: in any case
+        raise ValueError("is not Bearer")
+    return kind
+
+
+class FhirAuthorization(WireModel):
+    """The access that the client lends for one call (cds-hooks_2.0@66 to @71); its names have no camelCase.
+
+    ``expires_in`` is in seconds, ``subject`` our id at the authorization server, ``patient`` the only one that the
+    token is for. The token shows in no repr, dump or error.
+    """
+
+    model_config = ConfigDict(alias_generator=None)
+
+    access_token: Annotated[SecretStr, AfterValidator(_sendable)]
+    token_type: Annotated[str, AfterValidator(_bearer)]
+    expires_in: StrictInt
+    scope: str
+    subject: str
+    patient: FhirId | None = None
+
+
 class HookRequest(WireModel):
     """One service call. `prefetch` is None when the client gave nothing (absent, null or {}); its values are
     raw JSON: a resource, a searchset Bundle, an OperationOutcome (the client failed) or None (the client
@@ -99,9 +133,7 @@ class HookRequest(WireModel):
     context: Context
     prefetch: dict[str, Any] | None = None
     fhir_server: str | None = None
-    # Holds a live access token: never in a repr, a log or an error (cds-hooks_2.0@61, section fhir-resource-
-    # access).
-    fhir_authorization: dict[str, Any] | None = Field(default=None, repr=False)
+    fhir_authorization: FhirAuthorization | None = Field(default=None, repr=False)
     extension: dict[str, Any] | None = None
 
     @field_validator("prefetch")
@@ -153,7 +185,9 @@ def parse_request(body: object, *, hook: str) -> HookRequest:
 _PROBLEMS: Final[Mapping[str, str]] = {
     "missing": "is missing",
     "string_type": "is not text",
+    "int_type": "is not a whole number",
     "dict_type": "is not an object",
+    "model_type": "is not an object",
     "tuple_type": "is not an array",
     "string_pattern_mismatch": "has the wrong form",
 }
@@ -167,6 +201,12 @@ _WAYS_OUT: Final[Mapping[str, str]] = {
     "prefetch": "send an object with one member for each prefetch key of discovery, or leave it out",
     "fhirServer": "send the base URL of the FHIR server, or leave out fhirServer and fhirAuthorization",
     "fhirAuthorization": "send the object of the specification, or leave it out",
+    "fhirAuthorization.access_token": "send the OAuth 2.0 access token, or leave out fhirAuthorization",
+    "fhirAuthorization.token_type": "send Bearer",
+    "fhirAuthorization.expires_in": "send the lifetime of the token in seconds as a number",
+    "fhirAuthorization.scope": "send the scopes of the token, separated by spaces",
+    "fhirAuthorization.subject": "send the client id of this service at the authorization server",
+    "fhirAuthorization.patient": "send a FHIR id: 1 to 64 letters, digits, '-' or '.', without 'Patient/'",
     "extension": "send an object, or leave it out",
 }
 

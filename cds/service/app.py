@@ -26,6 +26,7 @@ from cds.service import feedback, hook_call, operations
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.cors import Cors
 from cds.service.envelope import Envelope
+from cds.service.fhir_access import FhirAccess
 from cds.service.log import make_logger
 from cds.service.metrics import Metrics
 from cds.service.operations import Check
@@ -46,8 +47,8 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     has faults.
 
     `app.state` has settings, rules (a RuleSet, replaced as a whole by a reload), loaded_at, reloader, trust (None
-    without a trust file), feedback (a FeedbackWriter), log, metrics, draining (the process is ending) and checks (what
-    /ready asks, by name).
+    without a trust file), fhir (a FhirAccess), feedback (a FeedbackWriter), log, metrics, draining (the process is
+    ending) and checks (what /ready asks, by name).
     """
     log = make_logger(settings.log_level)
     trust = Trust(settings, log) if settings.trust_file is not None else None
@@ -97,6 +98,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     app.state.rules = rules
     app.state.loaded_at = datetime.now(UTC)
     app.state.trust = trust
+    app.state.fhir = FhirAccess(settings)
     app.state.log = log
     app.state.metrics = Metrics()
     app.state.metrics.rules_in_use(rules.knowledge.hash, rules.knowledge.profile)

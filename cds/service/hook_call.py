@@ -1,6 +1,6 @@
 """The CDS Hooks endpoints: discovery, and the call of a service.
 
-read body -> strict JSON -> HookRequest -> Adviser.advise -> cards
+read body -> strict JSON -> HookRequest -> what prefetch lacks -> Adviser.advise -> cards
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from starlette.responses import Response
 from cds.hooks import parse_request, to_json
 from cds.service.answers import Refusal, json_answer, note
 from cds.service.body import read_json
+from cds.service.client import client_of
+from cds.service.fhir_access import FhirAccess
 from cds.service.json_input import dump_json
 from cds.service.language import negotiate
 from cds.service.metrics import metrics_of
@@ -46,10 +48,16 @@ async def call(request: Request) -> Response:
         raise Refusal(404, "not-found", "There is no such service; GET /cds-services lists them.")
     note(request.scope, service=service.id, hook=service.hook)
     hook_request = parse_request(await read_json(request, settings), hook=service.hook)
+    fhir: FhirAccess = request.app.state.fhir
+    client = client_of(request.scope)
+    found = await fhir.complete(hook_request, service.prefetch or {}, client.fhir_servers if client else None)
+    note(request.scope, fetched=found.fetched, not_fetched=None if found.fetched is None else len(found.gaps))
     # Inline, not in a thread: it is a few milliseconds of CPU work that holds the GIL and one engine lock
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
     language = _language(request, rules)
-    advice = rules.adviser.advise(hook_request, settings.now(), language, public_url=_own_url(request))
+    advice = rules.adviser.advise(
+        found.request, settings.now(), language, public_url=_own_url(request), gaps=found.gaps
+    )
     given = [(card.source.topic.code, card.indicator) for card in advice.cards if card.source.topic is not None]
     note(request.scope, cards=len(advice.cards), rules=[rule for rule, _ in given])
     metrics_of(request.scope).count_cards(service.id, given)

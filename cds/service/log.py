@@ -35,7 +35,9 @@ ALLOWED: Final = frozenset(
         "profile",
         "rules_hash",
         "client",
+        "fetched",
         "hook",
+        "not_fetched",
         "pid",
         "problem",
         "refused",
@@ -103,6 +105,9 @@ def capture_server_log(level: str) -> None:
         logger.setLevel(_number(least))
         logger.propagate = False
     logging.getLogger("uvicorn.access").disabled = True
+    # Their everyday messages quote addresses with the ids of patients, and headers.
+    for name in ("httpcore", "httpx"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _number(level: str) -> int:

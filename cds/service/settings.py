@@ -8,13 +8,14 @@ ValueError
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -33,6 +34,7 @@ from sqlalchemy import URL
 
 from cds.feedback import sqlite_url
 from cds.knowledge.languages import ENGLISH
+from cds.service.fhir_network import BaseUrl
 from cds.service.language import look_up
 
 ENV_PREFIX: Final = "PRENATAL_CDS_"
@@ -91,6 +93,36 @@ class Settings(BaseSettings):
         description="Stop the clock at this ISO 8601 time, for demonstrations and tests with dated records; "
         "without offset it is local time of the time zone. Shown by /health. Never set it for patients.",
     )
+    # FHIR access
+    fhir_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Base URLs of the FHIR servers that calls may lend access to, separated by commas, such as "
+        "https://ehr.example.org/fhir; what lies below one is listed with it. https, or http to this machine. "
+        "Empty: nothing is ever fetched.",
+    )
+    fhir_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Private networks, separated by commas, such as 10.2.0.0/16, in which the name of a listed FHIR "
+        "server may lie. Empty: public addresses only.",
+    )
+    fhir_ca_file: FilePath | None = Field(
+        None, description="PEM file of certificate authorities for FHIR servers; unset for those of the system."
+    )
+    fhir_timeout_seconds: float = Field(
+        3, gt=0, le=30, description="Time for all that is fetched for one call; the rest is a named gap."
+    )
+    fhir_connections: int = Field(6, ge=1, le=32, description="Connections to the FHIR server at once, for one call.")
+    fhir_max_bytes: int = Field(
+        8_000_000, ge=10_000, description="Bytes, after decompression, of all answers to one call; more is not read."
+    )
+    fhir_max_pages: int = Field(10, ge=1, le=1000, description="Pages of one search that are read.")
+    fhir_page_size: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="Rows of a page that the FHIR server is asked for (_count); it may send fewer.",
+    )
+
     state_dir: Path = Field(
         default_factory=_default_state_dir,
         description="Folder of what outlives a process: feedback, tokens seen. Made, for this user only, when it is "
@@ -168,11 +200,20 @@ class Settings(BaseSettings):
         "front (60 is common), or the proxy sends a request into the closing connection.",
     )
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("fhir_networks", mode="before")
     @classmethod
-    def _split_origins(cls, value: Any) -> Any:
+    def _read_networks(cls, rows: Any) -> Any:
+        """Here, because pydantic would report a fault for each kind of network; runs after the split below."""
+        try:
+            return tuple(ip_network(row) for row in rows)
+        except (TypeError, ValueError):
+            raise ValueError("a network such as 10.2.0.0/16, with no bits set after its prefix") from None
+
+    @field_validator("cors_origins", "fhir_servers", "fhir_networks", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+            return tuple(row.strip() for row in value.split(",") if row.strip())
         return value
 
     @field_validator("cors_origins")
@@ -199,6 +240,23 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"needs {ENV_PREFIX}PUBLIC_URL, such as https://cds.example.org: tokens name the address they are for"
             )
+        return path
+
+    @field_validator("fhir_servers")
+    @classmethod
+    def _fhir_servers_are_plain(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            BaseUrl.parse(server)
+        return servers
+
+    @field_validator("fhir_ca_file")
+    @classmethod
+    def _ca_file_holds_certificates(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                ssl.create_default_context(cafile=path)
+            except (OSError, ValueError):  # ssl.SSLError is an OSError
+                raise ValueError("no PEM file with certificates") from None
         return path
 
     @field_validator("time_zone")
@@ -239,15 +297,6 @@ class Settings(BaseSettings):
         """The time at which a request is judged, in the site's zone: its date is the site's calendar day."""
         zone = ZoneInfo(self.time_zone)
         return self.fixed_now.astimezone(zone) if self.fixed_now else datetime.now(zone)
-
-    def to_environment(self) -> dict[str, str]:
-        """The variables from which another process builds equal settings."""
-        values = self.model_dump(mode="json", exclude_none=True)
-        values["cors_origins"] = ",".join(self.cors_origins)
-        return {
-            ENV_PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
-            for name, value in values.items()
-        }
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -164,7 +164,7 @@ def test_python_names_on_the_wire_are_unknown_fields_not_a_second_spelling() -> 
         ("prefetch", CANARY, "prefetch"),
         ("fhirServer", {CANARY: 1}, "fhirServer"),
         ("fhirAuthorization", CANARY, "fhirAuthorization"),
-        ("fhirAuthorization", {"access_token": CANARY}, "fhirServer"),
+        ("fhirAuthorization", {"access_token": CANARY}, "fhirAuthorization.token_type"),
         ("extension", [CANARY], "extension"),
     ],
 )
@@ -204,12 +204,63 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out() -> None:
     assert request.fhir_authorization is None
 
 
+def _lent(**changes: Any) -> dict[str, Any]:
+    access = {
+        "access_token": CANARY,
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": "patient/*.rs",
+        "subject": "prenatal-cds",
+        "patient": "mother-1",
+    } | changes
+    return _body() | {
+        "fhirServer": "https://ehr.example/fhir",
+        "fhirAuthorization": {name: value for name, value in access.items() if value is not ...},
+    }
+
+
 def test_the_access_token_is_in_no_representation_of_the_request() -> None:
-    body = _body() | {"fhirServer": "https://ehr.example/fhir", "fhirAuthorization": {"access_token": CANARY}}
-    request = parse_request(body, hook="order-select")
-    assert request.fhir_authorization == {"access_token": CANARY}
-    assert CANARY not in repr(request)
-    assert CANARY not in str(request)
+    request = parse_request(_lent(), hook="order-select")
+    access = request.fhir_authorization
+    assert access is not None
+    assert access.access_token.get_secret_value() == CANARY
+    for shown in (repr(request), str(request), repr(access), str(access), str(request.model_dump()), str(vars(access))):
+        assert CANARY not in shown
+
+
+def test_access_without_a_patient_and_with_an_unknown_member_is_accepted() -> None:
+    access = parse_request(_lent(patient=..., more=CANARY), hook="order-select").fhir_authorization
+    assert access is not None
+    assert (access.patient, access.expires_in, access.scope) == (None, 300, "patient/*.rs")
+
+
+def test_access_without_the_server_it_is_for_is_refused() -> None:
+    assert _refusal(_lent() | {"fhirServer": None}).place == "fhirServer"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        *((name, ...) for name in ("access_token", "token_type", "expires_in", "scope", "subject")),
+        *((name, {CANARY: 1}) for name in ("access_token", "token_type", "expires_in", "scope", "subject", "patient")),
+        ("access_token", ""),
+        ("access_token", f"{CANARY}\r\nX-Other: 1"),
+        ("access_token", f"{CANARY} {CANARY}"),
+        ("access_token", f"{CANARY}é"),
+        ("access_token", "a" * 16_385),
+        ("token_type", f"MAC{CANARY}"),
+        ("expires_in", "300"),
+        ("expires_in", 300.5),
+        ("expires_in", True),
+        ("patient", f"Patient/{CANARY}"),
+    ],
+)
+def test_access_of_the_wrong_form_is_refused_in_our_own_words(member: str, value: Any) -> None:
+    error = _refusal(_lent(**{member: value}))
+    assert error.place == f"fhirAuthorization.{member}"
+    assert error.problem != "is not valid"
+    assert "cds-hooks.hl7.org" not in error.way_out
+    assert CANARY not in str(error)
 
 
 def test_a_request_cannot_be_changed_after_it_was_read() -> None:
