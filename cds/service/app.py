@@ -23,6 +23,7 @@ import cds
 from cds.service import hook_call
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.envelope import Envelope
+from cds.service.limits import Gate, in_turn
 from cds.service.log import make_logger
 from cds.service.ruleset import RuleSet, load_ruleset
 from cds.service.settings import Settings
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> Starlette:
     app.state.settings = settings
     app.state.rules = rules
     app.state.log = log
+    app.state.gate = Gate(settings.max_concurrent)
     return app
 
 
@@ -76,7 +78,7 @@ def _routes() -> list[Route]:
         ("GET", "/cds-services", hook_call.discovery),
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
-        ("POST", "/cds-services/{service_id}", hook_call.call),
+        ("POST", "/cds-services/{service_id}", in_turn(hook_call.call)),
         ("GET", "/questionnaires/{questionnaire_id}", hook_call.questionnaire),
     ]
     return [Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table]

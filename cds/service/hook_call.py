@@ -15,6 +15,7 @@ from cds.service.answers import Refusal, json_answer, note
 from cds.service.body import read_json
 from cds.service.json_input import dump_json
 from cds.service.language import negotiate
+from cds.service.limits import check_size, deadline_of
 from cds.service.ruleset import RuleSet
 from cds.service.settings import BASE_URL, Settings
 
@@ -45,10 +46,12 @@ async def call(request: Request) -> Response:
         raise Refusal(404, "not-found", "There is no such service; GET /cds-services lists them.")
     note(request.scope, service=service.id)
     hook_request = parse_request(await read_json(request, settings), hook=service.hook)
+    check_size(hook_request, settings)
     # Inline, not in a thread: it is a few milliseconds of CPU work that holds the GIL and one engine lock
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
     language = _language(request, rules)
-    advice = rules.adviser.advise(hook_request, settings.now(), language, public_url=_own_url(request))
+    tick = deadline_of(request).tick
+    advice = rules.adviser.advise(hook_request, settings.now(), language, public_url=_own_url(request), tick=tick)
     topics = [card.source.topic.code for card in advice.cards if card.source.topic is not None]
     note(request.scope, cards=len(advice.cards), rules=topics)
     return json_answer(to_json(advice.response()), headers=_language_headers(advice.languages or [language]))

@@ -19,6 +19,7 @@ import cds
 from cds.hooks import ServiceEntry
 from cds.knowledge import KnowledgeError
 from cds.service.app import create_app
+from cds.service.connection import connection_class
 from cds.service.log import capture_server_log
 from cds.service.settings import ENV_PREFIX, Settings, load_settings
 
@@ -66,6 +67,8 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": False,
         "lifespan": "on",
         "ws": "none",
+        "http": connection_class(settings),
+        "timeout_keep_alive": settings.keep_alive_seconds,
         "timeout_graceful_shutdown": 10,
     }
 
