@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -49,7 +50,18 @@ def _bundle(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-RawBundle = Annotated[dict[str, Any], AfterValidator(_bundle)]
+RawBundle = Annotated[
+    dict[str, Any],
+    AfterValidator(_bundle),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "FHIR Bundle whose entries hold the unsigned orders.",
+            "properties": {"resourceType": {"const": "Bundle"}, "entry": {"type": "array"}},
+            "anyOf": [{"required": ["resourceType"]}, {"required": ["entry"]}],
+        }
+    ),
+]
 
 
 class PatientViewContext(WireModel):

@@ -75,6 +75,7 @@ def _routes() -> list[Route]:
     table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/", _home),
         ("GET", "/health", _health),
+        ("GET", "/openapi.json", _openapi),
         ("GET", "/cds-services", hook_call.discovery),
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
@@ -91,8 +92,14 @@ async def _home(_: Request) -> Response:
             "description": "CDS Hooks 2.0 service about leg cramps, calcium and vitamin D in pregnancy.",
             "discovery": "/cds-services",
             "health": "/health",
+            "openapi": "/openapi.json",
         }
     )
+
+
+async def _openapi(request: Request) -> Response:
+    rules: RuleSet = request.app.state.rules
+    return Response(rules.openapi, media_type="application/json")
 
 
 async def _health(request: Request) -> Response:

@@ -9,17 +9,19 @@ from cds.advise import Adviser
 from cds.hooks import Discovery, ServiceEntry, to_json
 from cds.knowledge import KnowledgeBase, load_knowledge
 from cds.service.json_input import dump_json
+from cds.service.openapi import openapi_document
 from cds.service.settings import Settings, known_language
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """`services` by id, `discovery` as bytes by language, `language` of a client that asks for none."""
+    """`services` by id; `discovery` by language and `openapi` as bytes; `language` of a client that asks for none."""
 
     knowledge: KnowledgeBase
     adviser: Adviser
     services: Mapping[str, ServiceEntry]
     discovery: Mapping[str, bytes]
+    openapi: bytes
     language: str
 
 
@@ -37,5 +39,6 @@ def load_ruleset(settings: Settings) -> RuleSet:
         adviser,
         {service.id: service for service in adviser.services()},
         {tag: dump_json(to_json(Discovery(services=tuple(adviser.services(tag))))) for tag in adviser.languages},
+        dump_json(openapi_document(adviser.services(), settings)),
         language,
     )
