@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 import cds
 from cds.hooks import CONTEXTS, CdsResponse, Discovery, ServiceEntry
 from cds.hooks.request import HookRequest
+from cds.service.example import example_body
 from cds.service.settings import Settings
 
 _REF: Final = "#/components/schemas/{model}"
@@ -113,17 +115,22 @@ OPERATIONS: Final = (
 """Every route of the application: a test compares the two."""
 
 
-def openapi_document(services: Iterable[ServiceEntry], settings: Settings) -> dict[str, Any]:
-    """The OpenAPI 3.1 document; one path for each service, because the hook decides what its body holds."""
+def openapi_document(services: Iterable[ServiceEntry], forms: Iterable[str], settings: Settings) -> dict[str, Any]:
+    """The OpenAPI 3.1 document; one path for each service, because the hook decides what its body holds.
+
+    ``forms`` are the ids of the questionnaires. Raises nothing; examples are of the day of the settings' clock.
+    """
     entries = list(services)
+    known = {"questionnaire_id": sorted(forms)}
+    today = settings.now().date()
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         if operation.per_service:
             for entry in entries:
                 path = operation.path.replace("{service_id}", entry.id)
-                paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, entry)
+                paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, known, entry, today)
         else:
-            paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, None)
+            paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, known)
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -143,11 +150,16 @@ def openapi_document(services: Iterable[ServiceEntry], settings: Settings) -> di
     return described
 
 
-def _operation(operation: Operation, entry: ServiceEntry | None) -> dict[str, Any]:
+def _operation(
+    operation: Operation,
+    known: Mapping[str, list[str]],
+    entry: ServiceEntry | None = None,
+    today: date | None = None,
+) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.id if entry is None else f"{operation.id}-{entry.id}",
         "summary": operation.summary if entry is None else entry.title or operation.summary,
-        "parameters": list(_parameters(operation)),
+        "parameters": list(_parameters(operation, known)),
         "responses": {
             "200": {
                 "description": "The answer.",
@@ -161,16 +173,17 @@ def _operation(operation: Operation, entry: ServiceEntry | None) -> dict[str, An
         described["description"] = entry.description
     if operation.body is not None:
         name = operation.body if entry is None else f"{operation.body}-{entry.hook}"
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": _REF.format(model=name)}}},
-        }
+        content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=name)}}
+        if operation.id == "call" and entry is not None and today is not None:
+            content["examples"] = {"leg-cramps": {"value": example_body(entry.hook, today)}}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
 
 
-def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
-    if "{questionnaire_id}" in operation.path:
-        yield {"name": "questionnaire_id", "in": "path", "required": True, "schema": {"type": "string"}}
+def _parameters(operation: Operation, known: Mapping[str, list[str]]) -> Iterable[dict[str, Any]]:
+    for name, values in known.items():
+        if f"{{{name}}}" in operation.path:
+            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
     if operation.in_languages:
         text = "Language of the answer (BCP 47); one that is not known is no error."
         yield {"name": "Accept-Language", "in": "header", "description": text, "schema": {"type": "string"}}

@@ -33,12 +33,13 @@ def load_ruleset(settings: Settings) -> RuleSet:
     """
     knowledge = load_knowledge(settings.rules_dir, settings.site_file, settings.profile)
     language = known_language(settings.language, knowledge.languages)
+    forms = [form.id for form in knowledge.questionnaires.values() if form.form]
     adviser = Adviser(knowledge, cross_check=settings.cross_check)
     return RuleSet(
         knowledge,
         adviser,
         {service.id: service for service in adviser.services()},
         {tag: dump_json(to_json(Discovery(services=tuple(adviser.services(tag))))) for tag in adviser.languages},
-        dump_json(openapi_document(adviser.services(), settings)),
+        dump_json(openapi_document(adviser.services(), forms, settings)),
         language,
     )
