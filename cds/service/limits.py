@@ -23,6 +23,9 @@ from cds.service.settings import Settings
 RETRY_AFTER: Final = "1"
 """Seconds a refused client is asked to wait: a call takes some milliseconds, so a slot is free again soon."""
 
+_LOOKS: Final = 8
+"""How often a call lets the loop look for others before it begins: each look takes in about one more connection."""
+
 
 class Deadline:
     """When a call must be answered, by the monotonic clock."""
@@ -95,7 +98,8 @@ def in_turn(endpoint: Endpoint) -> Endpoint:
             request.scope["prenatal_cds"]["deadline"] = deadline
             async with deadline.kept():
                 # Advice is worked out without awaiting: whoever came meanwhile has to be counted first.
-                await asyncio.sleep(0)
+                for _ in range(_LOOKS):
+                    await asyncio.sleep(0)
                 return await endpoint(request)
 
     return answer
