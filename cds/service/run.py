@@ -25,7 +25,7 @@ from cds.service.log import capture_server_log
 from cds.service.settings import ENV_PREFIX, Settings, load_settings
 
 _FACTORY: Final = "cds.service.run:app_from_environment"
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL # nosec B104
 
 
 def serve(settings: Settings) -> None:
