@@ -6,6 +6,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import targets
+from cds.advise import Adviser
+from cds.service.answers import Refusal
+from cds.service.limits import Deadline
+from tests.fuzz import targets, worst
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "5"))
 ROOT = Path(__file__).parents[2]
@@ -41,6 +46,18 @@ def test_the_request_is_refused_only_as_it_says(data: bytes) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_record_that_is_broken_anywhere_gives_cards_or_a_named_refusal(data: Any) -> None:
     targets.advice(lambda most: data.draw(st.integers(0, most - 1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", worst.WORKLOADS)
+def test_work_on_any_record_stops_soon_after_its_time(adviser: Adviser, name: str) -> None:
+    """The clock is looked at within every loop that a record can make long."""
+    asked = worst.call(name, 1500)
+    deadline = Deadline(0.5)
+    started = time.monotonic()
+    with suppress(Refusal):
+        adviser.advise(asked, worst.NOW, tick=deadline.tick)
+    assert time.monotonic() - started < 3
 
 
 @pytest.mark.slow
