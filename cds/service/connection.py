@@ -1,7 +1,7 @@
 """One HTTP connection: uvicorn's protocol with the bounds that it lacks.
 
-uvicorn waits for ever for the headers of a request, takes headers of any size, keeps a connection whose client never
-reads its answer, and answers broken HTTP in plain text.
+uvicorn waits for ever for the headers of a request, takes headers of any size and any number of requests ahead of their
+answers, keeps a connection whose client never reads, and answers broken HTTP in plain text.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from cds.service.json_input import dump_json
 from cds.service.limits import RETRY_AFTER
 from cds.service.settings import Settings
 
+_MOST_WAITING: Final = 100
+"""Requests that a client may send ahead of their answers; each of them is kept in memory."""
 _REFUSALS: Final[dict[int, tuple[IssueCode, str]]] = {
     400: ("structure", "This is not an HTTP/1.1 request that can be understood."),
     408: ("timeout", "The headers of the request did not arrive in time; send them without pauses."),
     414: ("too-long", "The address is too long; GET /cds-services lists the addresses."),
     431: ("too-long", "The headers of the request are too large; send fewer or shorter ones."),
-    503: ("throttled", "The service has as many connections as it takes; try again."),
+    503: ("throttled", "The service has as many connections, or requests ahead of their answers, as it takes."),
 }
 
 
@@ -57,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self._answer_seconds = answer_seconds
         self._head_came = 0
         self._in_head = False
+        self._called = False
         self._status = 400
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
@@ -76,10 +79,10 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before = self._head_came
+        self._called = False
         super().data_received(data)
         # A header that never ends reaches no callback of the parser; its bytes are counted here.
-        if self._in_head and self._head_came == before:
+        if self._in_head and not self._called:
             self._head_came += len(data)
             if self._head_came > self._head_bytes and not self.transport.is_closing():
                 self._refuse(431)
@@ -96,7 +99,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_came = True, 0
+        self._in_head, self._head_came, self._called = True, 0, True
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -110,6 +113,9 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._stop_head_timer()
         super().on_headers_complete()
+        if len(self.pipeline) > _MOST_WAITING:
+            self._status = 503
+            raise ValueError("too many requests ahead of their answers")
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -123,6 +129,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(self._status)
 
     def _count(self, size: int, status: int) -> None:
+        self._called = True
         self._head_came += size
         if self._head_came > self._head_bytes:
             self._status = status
