@@ -60,8 +60,7 @@ def _condition(number: int, codings: int = 1, **also: Any) -> dict[str, Any]:
         "id": f"c{number}",
         "subject": {"reference": "Patient/mother-1"},
         "code": {"coding": rows},
-        **also,
-    }
+    } | also
 
 
 def _bundle(resources: list[dict[str, Any]]) -> dict[str, Any]:
@@ -125,6 +124,14 @@ def test_one_absurd_resource_is_left_out_and_named_and_the_rest_is_used(server: 
     assert answer.status_code == 200
     assert answer.json()["cards"]
     assert "Condition/c9: is larger than any real resource" in answer.text
+
+
+def test_remarks_about_a_broken_export_do_not_make_an_answer_of_megabytes(server: str, body: ServiceBody) -> None:
+    broken = [_condition(n, **{f"bad{m}": 1 for m in range(5)}, code={"text": "leg cramps"}) for n in range(100)]
+    body["prefetch"]["conditions"] = _bundle(broken)
+    remarks = _post(server, body).json()["extension"]["org.prenatal-cds.response"]["remarks"]
+    assert len(remarks) == 201
+    assert remarks[-1].endswith("more such remarks were left out")
 
 
 # -- time -------------------------------------------------------------------------------------------------------------
