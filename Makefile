@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
         --custom-compile-command "make lock" $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install peers serve test lint format check golden lock floors clean FORCE
+.PHONY: help install peers serve test lint audit format check golden lock floors clean FORCE
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ lint: $(STAMP) ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+audit: $(STAMP) ## look for weaknesses in the code (bandit) and known ones in the locked libraries (pip-audit)
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive cds
+	@$(BIN)/python requirements/audit.py
 
 format: $(STAMP) ## put the code into the house format
 	@$(BIN)/ruff check --fix .

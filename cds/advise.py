@@ -26,6 +26,8 @@ from cds.knowledge.model import AnyOf, Clause, conditions_of
 from cds.knowledge.vocabulary import HOOKS
 
 RESPONSE = "org.prenatal-cds.response"
+_MOST_REMARKS = 200
+"""Nobody reads more of them, and a broken export of thousands of resources would make an answer of megabytes."""
 _Judge = Callable[[Expression], Truth]
 
 _SERVICES = {
@@ -88,7 +90,9 @@ class Advice:
         """The body of the answer. What could not be used is named even where there is no card to say it."""
         about: dict[str, Any] = {"knowledge": self.knowledge_hash}
         if self.remarks:
-            about["remarks"] = [plain(remark) for remark in self.remarks]
+            about["remarks"] = [plain(remark) for remark in self.remarks[:_MOST_REMARKS]]
+            if len(self.remarks) > _MOST_REMARKS:
+                about["remarks"].append(f"{len(self.remarks) - _MOST_REMARKS} more such remarks were left out")
         return CdsResponse(cards=self.cards, extension={RESPONSE: about})
 
 

@@ -52,7 +52,7 @@ def _full_calcium(base: KnowledgeBase, record: Record, key: FactKey, today: date
         return unknown(key, title, gap)
     total = Decimal(str(diet.attributes["value"]))
     words, sources = [f"food {diet.shown}"], [*diet.sources]
-    for product, dose in each_once(products_with(base, active.products, CALCIUM))[0]:
+    for product, dose in each_once(record, products_with(base, record, active.products, CALCIUM))[0]:
         if dose.a_day is None or dose.most or product.resource.raw.get("status") != "active":
             return unknown(key, title, f"the daily dose of {product.name} is not known ({product.resource.name})")
         total += dose.a_day
@@ -83,10 +83,10 @@ def _at_least(base: KnowledgeBase, record: Record, key: FactKey, today: date, zo
     title = base.title_of(key)
     unit, concepts = _UNITS[key[1]], CALCIUM if key[1] == "calcium-total" else VITAMIN_D
     active, drafts = active_medicines(base, record, today, zone), draft_medicines(base, record)
-    rows = products_with(base, (*drafts.products, *active.products), concepts)
+    rows = products_with(base, record, (*drafts.products, *active.products), concepts)
     parts, missing = _food(base, record, today, zone) if key[1] == "calcium-total" else ([], [])
     remarks = []
-    kept, assumed = each_once(rows, withdrawn(record))
+    kept, assumed = each_once(record, rows, withdrawn(record))
     for product, dose in kept:
         if dose.a_day is None:
             missing.append(f"{product.name} is not counted: {dose.why} ({product.resource.name})")

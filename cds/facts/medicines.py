@@ -120,8 +120,10 @@ def _active(base: KnowledgeBase, record: Record, today: date, zone: tzinfo) -> M
     found = _collect(base, record, resources)
     kept: list[Product] = []
     for product in found.products:
-        first = next((n for n, other in enumerate(kept) if _same(product, other)), None)
-        if product.resource.type != "MedicationStatement" or first is None:
+        record.tick()
+        repeats = product.resource.type == "MedicationStatement"
+        first = next((n for n, other in enumerate(kept) if _same(product, other)), None) if repeats else None
+        if first is None:
             kept.append(product)
         else:
             kept[first] = replace(kept[first], repeats=(*kept[first].repeats, product))
@@ -161,6 +163,7 @@ def _same(one: Product, other: Product) -> bool:
 def _collect(base: KnowledgeBase, record: Record, resources: list[Resource]) -> Medicines:
     products, nameless = [], []
     for resource in resources:
+        resource.tick()
         model = resource.read.model
         if model is None:
             # A draft that names no medicine yet is none; an active entry that names none is a medicine nobody can tell.
@@ -264,6 +267,7 @@ def means(product: Product, concept: Concept) -> bool:
 def _means(product: Product, concept: Concept) -> bool:
     memo, key = product.resource.memo, f"means {concept.id}"
     if key not in memo:
+        product.resource.tick()
         memo[key] = not (concept.not_as and any(names(text, concept.not_as) for text in _spoken(product))) and (
             concept.id in product.concept_ids
             or bool(by_text([concept], product.names))
@@ -294,11 +298,15 @@ def dose_of(base: KnowledgeBase, product: Product, concept: Concept) -> Dose:
 
     Where the same product is listed twice, the first entry whose daily dose can be read counts.
     """
-    doses = [_dose_of(base, one, concept) for one in (product, *product.repeats)]
-    return next((dose for dose in doses if dose.a_day is not None), doses[0])
+    first = _dose_of(base, product, concept)
+    if first.a_day is not None:
+        return first
+    others = (_dose_of(base, one, concept) for one in product.repeats)
+    return next((dose for dose in others if dose.a_day is not None), first)
 
 
 def _dose_of(base: KnowledgeBase, product: Product, concept: Concept) -> Dose:
+    product.resource.tick()
     wanted = _WANTED.get(concept.id)
     parts = _parts(product, concept)
     if wanted is None or not parts:
@@ -435,11 +443,12 @@ def medication_fact(base: KnowledgeBase, record: Record, key: FactKey, today: da
 
 
 def products_with(
-    base: KnowledgeBase, products: tuple[Product, ...], concepts: tuple[str, ...]
+    base: KnowledgeBase, record: Record, products: tuple[Product, ...], concepts: tuple[str, ...]
 ) -> list[tuple[Product, Dose]]:
     """Every product that belongs to one of the concepts, once, with its dose by the first that gives one."""
     rows = []
     for product in products:
+        record.tick()
         doses = [dose_of(base, product, base.concepts[id]) for id in concepts if means(product, base.concepts[id])]
         if doses:
             rows.append((product, next((dose for dose in doses if dose.a_day is not None), doses[0])))
@@ -447,7 +456,7 @@ def products_with(
 
 
 def each_once(
-    rows: list[tuple[Product, Dose]], stopped: frozenset[str] = frozenset()
+    record: Record, rows: list[tuple[Product, Dose]], stopped: frozenset[str] = frozenset()
 ) -> tuple[list[tuple[Product, Dose]], list[Product]]:
     """The products that will be taken, each once, and those only taken to be renewed by a draft.
 
@@ -457,15 +466,19 @@ def each_once(
     ``stopped`` are requests that the session ends.
     """
     kept, assumed = [], []
+    # Only these can take the place of another: a long list of active medicines is not compared pair by pair.
+    newer = [row for row in rows if row[1].a_day is not None and (row[0].resource.draft or row[0].replaced)]
     for product, dose in rows:
-        newer = [other for other in rows if other[0] is not product and other[1].a_day is not None]
-        if not product.resource.draft and product.resource.name in stopped:
+        record.tick()
+        if product.resource.draft:
+            kept.append((product, dose))
             continue
-        if any(_replaces(other, product) for other, _ in newer):
+        if product.resource.name in stopped:
             continue
-        if not product.resource.draft and any(
-            other.resource.draft and _same(other, product) and its.a_day == dose.a_day for other, its in newer
-        ):
+        others = [(other, its) for other, its in newer if other is not product]
+        if any(_replaces(other, product) for other, _ in others):
+            continue
+        if any(other.resource.draft and _same(other, product) and its.a_day == dose.a_day for other, its in others):
             assumed.append(product)
         else:
             kept.append((product, dose))

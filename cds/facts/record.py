@@ -97,9 +97,12 @@ class Resource:
     selected: bool = False
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What readers worked out about this resource; it lives as long as the request."""
+    tick: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    """As the tick of the record, for work on one resource that goes on beyond a look."""
 
     @cached_property
     def read(self) -> Read:
+        self.tick()
         return read_resource(self.raw, self.type, self.name, draft=self.draft)
 
     @property
@@ -314,7 +317,7 @@ class _Collector:
             return
         if not self._is_hers(key, kind, raw, name, url):
             return
-        resource = Resource(kind, raw, name, draft, chosen)
+        resource = Resource(kind, raw, name, draft, chosen, tick=self.tick)
         # The same resource under two keys counts once; one without an id, and a draft, once for each content.
         slot = (kind, draft, name if named and not draft else f"{name} {_canonical(raw)}")
         other = self.found.get(slot)

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from cds.hooks.request import InvalidRequest
 from cds.hooks.wire import WireModel
@@ -83,7 +91,9 @@ class FeedbackItem(WireModel):
 
     card: Id
     outcome: Literal["accepted", "overridden"]
-    outcome_timestamp: Annotated[datetime, PlainValidator(_instant)]
+    outcome_timestamp: Annotated[
+        datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+    ]
     accepted_suggestions: Annotated[tuple[AcceptedSuggestion, ...], Field(max_length=MAX_ITEMS)] | None = None
     override_reason: OverrideReason | None = None
 

@@ -13,6 +13,7 @@ IssueCode = Literal[
     "not-supported",
     "too-long",
     "timeout",
+    "throttled",
     "incomplete",
     "conflict",
     "no-store",

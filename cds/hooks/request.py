@@ -21,6 +21,7 @@ from pydantic import (
     StrictInt,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -53,7 +54,18 @@ def _bundle(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-RawBundle = Annotated[dict[str, Any], AfterValidator(_bundle)]
+RawBundle = Annotated[
+    dict[str, Any],
+    AfterValidator(_bundle),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "FHIR Bundle whose entries hold the unsigned orders.",
+            "properties": {"resourceType": {"const": "Bundle"}, "entry": {"type": "array"}},
+            "anyOf": [{"required": ["resourceType"]}, {"required": ["entry"]}],
+        }
+    ),
+]
 
 
 class PatientViewContext(WireModel):
@@ -108,17 +120,18 @@ def _bearer(kind: str) -> str:
 class FhirAuthorization(WireModel):
     """The access that the client lends for one call (cds-hooks_2.0@66 to @71); its names have no camelCase.
 
-    ``expires_in`` is in seconds, ``subject`` our id at the authorization server, ``patient`` the only one that the
-    token is for. The token shows in no repr, dump or error.
+    ``expires_in`` is in seconds (None: not told), ``subject`` our id at the authorization server, ``patient`` the only
+    one that the token is for. The token shows in no repr, dump or error. Real clients leave out the lifetime or the subject (the
+    public sandbox does, when its server tells none): advice is not refused for what we can do without.
     """
 
     model_config = ConfigDict(alias_generator=None)
 
     access_token: Annotated[SecretStr, AfterValidator(_sendable)]
     token_type: Annotated[str, AfterValidator(_bearer)]
-    expires_in: StrictInt
+    expires_in: StrictInt | None = None
     scope: str
-    subject: str
+    subject: str | None = None
     patient: FhirId | None = None
 
 

@@ -2,8 +2,9 @@
 
 Envelope        request id, log line, last resort: sees every answer
   CORS          headers on successes and errors alike; answers preflights, which carry no token
-    ClientTrust   with a trust file: a call without a good token ends here
-      ROUTE     each guarded: an exception becomes an OperationOutcome
+    Busy        a full service refuses before a token is used up
+      ClientTrust   with a trust file: a call without a good token ends here
+        ROUTE   each guarded: an exception becomes an OperationOutcome; calls in turn: so many at once, so long each
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.cors import Cors
 from cds.service.envelope import Envelope
 from cds.service.fhir_access import FhirAccess
+from cds.service.limits import Busy, Gate, in_turn
 from cds.service.log import make_logger
 from cds.service.metrics import Metrics
 from cds.service.operations import Check
 from cds.service.reload import Reloader, start_with
+from cds.service.ruleset import RuleSet
 from cds.service.settings import Settings
 from cds.service.trust import ClientTrust, Trust
 
@@ -88,6 +91,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
                 # A page of the internet may reach a service inside a hospital's network only when a site named it.
                 allow_private_network="*" not in settings.cors_origins,
             ),
+            Middleware(Busy),
             *([Middleware(ClientTrust, trust=trust)] if trust is not None else []),
         ],
         exception_handlers={HTTPException: http_error},
@@ -110,6 +114,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     app.state.checks = checks
     app.state.reloader = Reloader(app, shared, copy, seen)
     app.state.feedback = writer
+    app.state.gate = Gate(settings.max_concurrent)
     return app
 
 
@@ -119,10 +124,11 @@ def _routes() -> list[Route]:
         ("GET", "/health", operations.health),
         ("GET", "/ready", operations.ready),
         ("GET", "/metrics", operations.metrics),
+        ("GET", "/openapi.json", _openapi),
         ("GET", "/cds-services", hook_call.discovery),
         # Some clients keep the slash of the configured base URL; a redirect would break their CORS preflight.
         ("GET", "/cds-services/", hook_call.discovery),
-        ("POST", "/cds-services/{service_id}", hook_call.call),
+        ("POST", "/cds-services/{service_id}", in_turn(hook_call.call)),
         ("POST", "/cds-services/{service_id}/feedback", feedback.receive),
         ("GET", "/questionnaires/{questionnaire_id}", hook_call.questionnaire),
     ]
@@ -137,5 +143,11 @@ async def _home(_: Request) -> Response:
             "discovery": "/cds-services",
             "health": "/health",
             "ready": "/ready",
+            "openapi": "/openapi.json",
         }
     )
+
+
+async def _openapi(request: Request) -> Response:
+    rules: RuleSet = request.app.state.rules
+    return Response(rules.openapi, media_type="application/json")

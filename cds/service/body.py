@@ -19,7 +19,7 @@ _DRAINED_BODIES: Final = 4
 async def read_json(request: Request, settings: Settings) -> Any:
     """The JSON value of the body. Raises Refusal (408, 413, 415) and InvalidJson."""
     _check_content_type(request.headers)
-    return parse_json(await _read_body(request, settings))
+    return parse_json(await _read_body(request, settings), settings.max_depth)
 
 
 def _check_content_type(headers: Headers) -> None:

@@ -128,7 +128,9 @@ class _Call:
         self._patient_id = patient_id
         self._grants: tuple[Grant, ...] = read_scopes(access.scope)
         self._room = settings.fhir_max_bytes
-        self._seconds = min(settings.fhir_timeout_seconds, access.expires_in)
+        # A lifetime that is not told is taken as one that outlasts these seconds; the server refuses if it does not.
+        lifetime = settings.fhir_timeout_seconds if access.expires_in is None else access.expires_in
+        self._seconds = min(settings.fhir_timeout_seconds, lifetime)
         self._pool: httpcore.AsyncConnectionPool
         self.found: Json = {}
         self.gaps: dict[str, str] = {}
@@ -139,7 +141,7 @@ class _Call:
 
     async def run(self, request: HookRequest, queries: Mapping[str, _Query], look_up: LookUp, tls: Any) -> None:
         """Fetch until all is there or the time is up. Connections close at the end, idle or not."""
-        if self._access.expires_in <= 0:
+        if self._seconds <= 0:
             self.gaps = dict.fromkeys(queries, "expired")
             return
         allowed = {key: query for key, query in queries.items() if self._reach(query) is not Reach.NONE}

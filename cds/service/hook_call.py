@@ -17,6 +17,7 @@ from cds.service.client import client_of
 from cds.service.fhir_access import FhirAccess
 from cds.service.json_input import dump_json
 from cds.service.language import negotiate
+from cds.service.limits import check_size, deadline_of
 from cds.service.metrics import metrics_of
 from cds.service.ruleset import RuleSet
 from cds.service.settings import BASE_URL, Settings
@@ -48,6 +49,7 @@ async def call(request: Request) -> Response:
         raise Refusal(404, "not-found", "There is no such service; GET /cds-services lists them.")
     note(request.scope, service=service.id, hook=service.hook)
     hook_request = parse_request(await read_json(request, settings), hook=service.hook)
+    check_size(hook_request, settings)
     fhir: FhirAccess = request.app.state.fhir
     client = client_of(request.scope)
     found = await fhir.complete(hook_request, service.prefetch or {}, client.fhir_servers if client else None)
@@ -56,7 +58,12 @@ async def call(request: Request) -> Response:
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
     language = _language(request, rules)
     advice = rules.adviser.advise(
-        found.request, settings.now(), language, public_url=_own_url(request), gaps=found.gaps
+        found.request,
+        settings.now(),
+        language,
+        public_url=_own_url(request),
+        gaps=found.gaps,
+        tick=deadline_of(request).tick,
     )
     given = [(card.source.topic.code, card.indicator) for card in advice.cards if card.source.topic is not None]
     note(request.scope, cards=len(advice.cards), rules=[rule for rule, _ in given])

@@ -17,7 +17,7 @@ from itertools import accumulate
 from json.encoder import encode_basestring
 from typing import Any, Final
 
-MAX_DEPTH: Final = 64
+DEFAULT_DEPTH: Final = 64
 MAX_NUMBER_LENGTH: Final = 100
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -37,17 +37,17 @@ class InvalidJson(ValueError):
         self.problem = problem
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, max_depth: int = DEFAULT_DEPTH) -> Any:
     """Read UTF-8 JSON (a byte order mark is tolerated, RFC 8259 section 8.1); fractions become Decimal,
     exactly.
 
     Raises InvalidJson for: invalid UTF-8, broken syntax, a member named twice in one object, NaN and
-    Infinity, a number longer than 100 characters or beyond 1e100, nesting deeper than 64, a lone surrogate or
-    NUL in text.
+    Infinity, a number longer than 100 characters or beyond 1e100, nesting deeper than `max_depth` levels (at most some
+    hundreds: recursion is bounded), a lone surrogate or NUL in text.
     """
     data = data.removeprefix(_BOM)
-    if _depth(data) > MAX_DEPTH:
-        raise InvalidJson(f"arrays and objects are nested deeper than {MAX_DEPTH}")
+    if _depth(data) > max_depth:
+        raise InvalidJson(f"arrays and objects are nested deeper than {max_depth}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -63,7 +63,7 @@ def parse_json(data: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise InvalidJson(f"syntax error at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
-        raise InvalidJson(f"arrays and objects are nested deeper than {MAX_DEPTH}") from None
+        raise InvalidJson(f"arrays and objects are nested deeper than {max_depth}") from None
     if _SUSPECT_ESCAPE.search(text):
         _refuse_unwritable(value)
     return value
@@ -123,7 +123,7 @@ def _refuse_constant(_: str) -> None:
 
 
 def _refuse_unwritable(value: Any) -> None:
-    """Text that no UTF-8 answer or data base can hold must not come in; depth is bounded by MAX_DEPTH."""
+    """Text that no UTF-8 answer or data base can hold must not come in; depth is bounded by the parser's."""
     if isinstance(value, str):
         if "\x00" in value:
             raise InvalidJson("text holds a NUL character")

@@ -24,6 +24,8 @@ import cds
 from cds.hooks import ServiceEntry
 from cds.knowledge import KnowledgeError
 from cds.service.app import create_app
+from cds.service.connection import connection_class
+from cds.service.example import example_body
 from cds.service.log import capture_server_log, fault, make_logger
 from cds.service.metrics import FOLDER_VARIABLE, forget_process
 from cds.service.reload import publish
@@ -37,7 +39,7 @@ from cds.service.trust_file import TrustError, is_loopback
 from cds.service.workers import BEAT_SECONDS, Workers, beat
 
 _BACKLOG: Final = 2048
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL # nosec B104
 
 
 def serve(settings: Settings) -> None:
@@ -122,6 +124,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": False,
         "lifespan": "on",
         "ws": "none",
+        "http": connection_class(settings),
         "timeout_graceful_shutdown": math.ceil(settings.shutdown_seconds),
     }
 
@@ -170,33 +173,7 @@ def example_call(base: str, services: list[ServiceEntry], today: date) -> str:
         if hook in by_hook:
             return _curl(base, by_hook[hook], f"@{shlex.quote(_from_here(fixture))}")
     service = by_hook.get("patient-view", services[0])
-    return _curl(base, service, shlex.quote(json.dumps(_example_body(service.hook, today))))
-
-
-def _example_body(hook: str, today: date) -> dict[str, Any]:
-    """A short call about a pregnant woman with leg cramps, recorded `today`: old records do not count."""
-    active = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
-    conditions = [
-        {
-            "resource": {
-                "resourceType": "Condition",
-                "clinicalStatus": {"coding": [active]},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": code}]},
-                "subject": {"reference": "Patient/example"},
-                "recordedDate": today.isoformat(),
-            }
-        }
-        for code in ("77386006", "449917004")
-    ]
-    return {
-        "hook": hook,
-        "hookInstance": "5b0c1e6a-2c55-4d0e-9a1a-6b1d2f3c4e5f",
-        "context": {"userId": "Practitioner/example", "patientId": "example"},
-        "prefetch": {
-            "patient": {"resourceType": "Patient", "id": "example", "gender": "female"},
-            "conditions": {"resourceType": "Bundle", "type": "searchset", "entry": conditions},
-        },
-    }
+    return _curl(base, service, shlex.quote(json.dumps(example_body(service.hook, today))))
 
 
 def _curl(base: str, service: ServiceEntry, data: str) -> str:

@@ -72,9 +72,33 @@ class Settings(BaseSettings):
         description="Where clients reach this service, such as https://cds.example.org; links to its questionnaires "
         "begin with it. Unset: the address that the request was sent to.",
     )
+    # Limits; how the defaults were measured: docs/limits.md
     max_body_bytes: int = Field(2_000_000, ge=1_000, description="Largest body in bytes; more is 413.")
+    max_depth: int = Field(64, ge=16, le=200, description="Deepest nesting of arrays and objects; more is 400.")
+    max_entries: int = Field(
+        2_000, ge=1, description="Most resources of one request, prefetch and draft orders together; more is 413."
+    )
+    max_codings: int = Field(20_000, ge=1, description="Most codings of one request; more is 413.")
     body_timeout_seconds: float = Field(
-        10, gt=0, le=300, description="Time a client has to send the whole body; later is 408."
+        5, gt=0, le=300, description="Time a client has to send the whole body; later is 408."
+    )
+    request_seconds: float = Field(
+        8,
+        gt=0,
+        le=300,
+        description="Time of one call from its first byte of body to its answer, fetching included; later is 503.",
+    )
+    max_concurrent: int = Field(
+        32, ge=1, description="Calls in work at once in one worker; the next one is 503 with Retry-After."
+    )
+    max_connections: int = Field(
+        512, ge=1, description="Open connections of one worker; the next one is told 503 and closed."
+    )
+    max_head_bytes: int = Field(
+        32_768, ge=1_000, description="Largest request line with headers in bytes; more is 431, or 414 for the address."
+    )
+    head_timeout_seconds: float = Field(
+        5, gt=0, le=300, description="Time a client has to send the headers of a request; later is 408."
     )
     rules_dir: DirectoryPath | None = Field(None, description="Folder of rules; unset for the bundled ones.")
     site_file: FilePath | None = Field(None, description="Site file; unset for the bundled example.")
@@ -258,6 +282,13 @@ class Settings(BaseSettings):
             except (OSError, ValueError):  # ssl.SSLError is an OSError
                 raise ValueError("no PEM file with certificates") from None
         return path
+
+    @field_validator("request_seconds")
+    @classmethod
+    def _whole_is_not_less_than_a_part(cls, seconds: float, info: ValidationInfo) -> float:
+        if seconds < info.data.get("body_timeout_seconds", 0):
+            raise ValueError(f"less than {ENV_PREFIX}BODY_TIMEOUT_SECONDS; a call takes at least as long as its body")
+        return seconds
 
     @field_validator("time_zone")
     @classmethod

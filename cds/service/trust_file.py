@@ -18,9 +18,10 @@ import httpx
 
 from cds.knowledge.source import Item, Reader
 from cds.service.client import Client
+from cds.service.fhir_network import BaseUrl
 from cds.service.json_input import InvalidJson, parse_json
 from cds.service.jwks import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, Key, UnusableKey, key_list, read_key
-from cds.service.settings import BASE_URL, SettingsError
+from cds.service.settings import SettingsError
 
 LONGEST_TOKEN_SECONDS: Final = 86_400
 
@@ -137,7 +138,9 @@ def _fhir_servers(item: Item | None) -> tuple[str, ...] | None:
         return None
     for entry in item.list():
         url = entry.text()
-        if not BASE_URL.fullmatch(url) or _url_fault(url):
+        try:
+            BaseUrl.parse(url)
+        except ValueError:
             entry.problem("a FHIR base URL such as https://ehr.example.org/fhir/R4; http only to loopback")
     return item.texts()
 
