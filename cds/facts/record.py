@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -231,21 +231,23 @@ class _Collector:
             self.remarks[f"{len(self.foreign)} resource(s) of another patient were ignored"] = None
         kinds: dict[str, list[Resource]] = {}
         for slot in sorted(self.found):
-            kinds.setdefault(slot[0], []).extend(self._standing(self.found[slot]))
+            kinds.setdefault(slot[0], []).extend(self._standing(list(self.found[slot].values())))
         resources = {kind: tuple(rows) for kind, rows in kinds.items()}
         medications = {name: row for name, rows in self.medications.items() if (row := _newest_medication(rows))}
         remarks = tuple(sorted(self.remarks))
         return Record(self.patient_id, resources, self.withheld, remarks, medications, self.tick)
 
-    def _standing(self, copies: dict[str, Resource]) -> list[Resource]:
+    def _standing(self, copies: list[Resource]) -> list[Resource]:
         """Of several versions of one resource the latest. Where nothing says which of two holds, both do, and the
         newest date decides as it does between two resources.
         """
-        latest = max(_version(copy.raw) for copy in copies.values())
-        rows = [copies[content] for content in sorted(copies) if _version(copies[content].raw) == latest]
+        if len(copies) == 1:
+            return copies
+        latest = max(_version(copy.raw) for copy in copies)
+        rows = sorted((copy for copy in copies if _version(copy.raw) == latest), key=lambda copy: _canonical(copy.raw))
         if len(rows) > 1:
             self.remarks[f"{rows[0].name}: came twice with different content; both were used"] = None
-        elif len(copies) > 1:
+        else:
             self.remarks[f"{rows[0].name}: came in two versions; the later one was used"] = None
         return rows
 
@@ -393,15 +395,18 @@ class _Collector:
             if kind != "Patient":
                 self.remarks[f"{name}: came with elements left out and was not used"] = None
                 return
-        content = _canonical(raw)
         resource = Resource(kind, raw, name, draft, chosen, self._is_about_another(raw))
         # The same resource under two keys counts once; one without an id, and a draft, once for each content.
-        slot = (kind, draft, name if named and not draft else f"{name} {content}")
+        slot = (kind, draft, name if named and not draft else f"{name} {_canonical(raw)}")
         copies = self.found.setdefault(slot, {})
-        if content not in copies:
+        if not copies:
+            copies[""] = resource  # most resources come once: their content is not worked out
+            return
+        if first := copies.pop("", None):
+            copies[_canonical(first.raw)] = first
+        content = _canonical(raw)
+        if chosen or content not in copies:
             copies[content] = resource
-        elif chosen:
-            copies[content] = replace(copies[content], selected=True)
 
     def _medication(self, raw: dict[str, Any], url: Any) -> None:
         names = [f"Medication/{raw['id']}"] if isinstance(raw.get("id"), str) else []
