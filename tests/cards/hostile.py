@@ -61,6 +61,16 @@ HOSTILE = (
 MEMBERS = ("text", "display", "unit", "id", "code", "linkId", "reference", "valueString", "status", "dates", "system")
 """The members of resources that hostile text is put into, one of them at a time."""
 _DATES = ("effectiveDateTime", "valueDateTime", "authoredOn", "recordedDate", "onsetDateTime", "birthDate", "start")
+TELLING = (
+    "calcium-order-above-the-upper-limit",
+    "calcium-order-while-taking-calcium",
+    "calcium-order-while-taking-lithium",
+    "iron-order-with-levothyroxine-and-dolutegravir",
+    "quinine-order-for-cramps",
+)
+"""Golden requests whose cards repeat names of medicines."""
+ON_HOLD = "high-vitamin-d-while-taking-vitamin-d"
+"""One whose card proposes to put a request on hold, named by the display of its medicine."""
 GOLDEN = sorted(path.stem for path in (FIXTURES / "requests").glob("*.json"))
 
 

@@ -21,6 +21,8 @@ from tests.cards.hostile import (
     HOSTILE,
     LANGUAGES,
     MEMBERS,
+    ON_HOLD,
+    TELLING,
     TEMPLATE_TAGS,
     Json,
     planted,
@@ -76,6 +78,8 @@ def test_hostile_text_anywhere_in_the_record_is_text(adviser: Adviser, number: i
         # Another golden request for each text and member: together they meet all of them.
         language = LANGUAGES[(number + turn) % 3]
         name = GOLDEN[(number * len(MEMBERS) + turn * 7) % len(GOLDEN)]
+        if member in ("text", "display"):
+            name = TELLING[(number + turn) % len(TELLING)]
         hostile = cards(adviser, planted(name, member, HOSTILE[number]), language)
         for card in hostile:
             check(card)
@@ -116,6 +120,15 @@ def test_the_check_finds_what_it_looks_for() -> None:
     for line in ("<b>", "![x](https://evil.example)", "x" * 140, "", "\u202ex", "https://evil.example"):
         with pytest.raises(AssertionError):
             check({**card, "summary": line})
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_the_name_of_a_medicine_to_put_on_hold_is_text(adviser: Adviser, number: int) -> None:
+    found = cards(adviser, planted(ON_HOLD, "text", HOSTILE[number]), LANGUAGES[number % 3])
+    for card in found:
+        check(card)
+    harmless = cards(adviser, planted(ON_HOLD, "text", HARMLESS), "en")
+    assert any(HARMLESS in text for card in harmless for text in plain_texts(card))
 
 
 MARKS = st.text(alphabet=st.sampled_from("ab1 .)-+*_~`<>[]()!#|&\\=:;/@\n\t\"'{}$^w%\u0301\u200b"), max_size=60)
