@@ -228,6 +228,7 @@ class Adviser:
                 now,
                 gaps=gaps,
                 tick=tick,
+                server=request.fhir_server,
             )
         except OtherPatient:
             raise PatientMismatch from None

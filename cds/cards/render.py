@@ -15,7 +15,7 @@ from typing import Any
 
 from cds.cards.recommend import Part, Recommendation
 from cds.cards.speech import Speech
-from cds.cards.text import escape, fill, plain, summary
+from cds.cards.text import escape, fill, plain, said, summary
 from cds.facts.coding import texts
 from cds.facts.model import Census, Fact
 from cds.facts.record import Record
@@ -54,9 +54,7 @@ def render(
     """
     rule = recommendation.rule
     words = {name: speech.quoted(base.thresholds[name]) for name in _quoted(base, recommendation)}
-    spoken = {
-        name: plain(_joined(map(speech.brief, facts), speech), 80) for name, facts in recommendation.bound.items()
-    }
+    spoken = {name: said(_joined(map(speech.brief, facts), speech), 80) for name, facts in recommendation.bound.items()}
     suggestions = tuple(_suggestions(base, census, recommendation, encounter_id, record, speech))
     reasons = _reasons(base, recommendation)
     first = rule.evidence[0]
@@ -306,7 +304,7 @@ def _medicine(request: dict[str, Any], source: str) -> str:
     reference = request.get("medicationReference")
     display = reference.get("display") if isinstance(reference, dict) else None
     name = next(iter(texts(request.get("medicationCodeableConcept"))), display)
-    return f"{plain(name, 80)} ({source})" if name else source
+    return f"{said(name, 80)} ({source})" if name else source
 
 
 def _create(

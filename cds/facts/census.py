@@ -62,16 +62,17 @@ def take_census(
     *,
     gaps: Mapping[str, str] | None = None,
     tick: Callable[[], None] | None = None,
+    server: str | None = None,
 ) -> tuple[Census, Record]:
     """Facts of one patient for one hook at ``now`` (aware; its zone decides what "today" is).
 
-    ``gaps`` and ``tick`` as in take_record; ``tick`` is called for each fact too.
+    ``gaps``, ``tick`` and ``server`` as in take_record; ``tick`` is called for each fact too.
     Raises OtherPatient when the `patient` part is another person, ValueError when ``now`` has no zone.
     """
     zone = now.tzinfo
     if zone is None:
         raise ValueError("now must carry a time zone")
-    record = take_record(patient_id, prefetch, drafts, selections, gaps, tick)
+    record = take_record(patient_id, prefetch, drafts, selections, gaps, tick, server)
     record = with_answers(base, record, now.date(), zone)
     given = pregnancy_facts(base, record, now.date(), zone)
     wanted = base.facts_for(hook)

@@ -24,7 +24,6 @@ from cds.facts.observations import (
     Seen,
     effective,
     glance,
-    is_about_another,
     observations,
     quantity,
     standing,
@@ -125,7 +124,6 @@ def results(base: KnowledgeBase, record: Record, concept: str, today: date, zone
         for seen in observations(base, record, frozenset({concept}), zone)
         if seen.standing not in ("void", "pending")
         and _is_past(seen.when, today)
-        and not is_about_another(record, seen)
         and not (seen.is_missing and quantity(seen.holder) is None)
     ]
     broken = unreadable(base, record, frozenset({concept}), zone)
@@ -364,10 +362,11 @@ def _limit(limit: Any, unit: str | None, concept: str) -> Decimal | None:
 
 def _remarks(base: KnowledgeBase, record: Record, concept: str, today: date, zone: tzinfo) -> Iterator[str]:
     """What exists beside the results that count."""
-    for seen in observations(base, record, frozenset({concept}), zone):
-        if seen.standing != "void" and is_about_another(record, seen):
+    for seen in observations(base, record, frozenset({concept}), zone, about_another=True):
+        if seen.standing != "void":
             yield f"a result is about another person ({seen.name})"
-        elif seen.standing == "pending":
+    for seen in observations(base, record, frozenset({concept}), zone):
+        if seen.standing == "pending":
             yield f"a result is pending ({seen.name})"
         elif seen.standing != "void" and not _is_past(seen.when, today):
             yield f"a result dated in the future was not used ({seen.name})"

@@ -55,9 +55,11 @@ class Seen:
         return order_of(self.when, zone)
 
 
-def observations(base: KnowledgeBase, record: Record, concepts: frozenset[str], zone: tzinfo) -> Iterator[Seen]:
+def observations(
+    base: KnowledgeBase, record: Record, concepts: frozenset[str], zone: tzinfo, *, about_another: bool = False
+) -> Iterator[Seen]:
     """Every readable Observation or component whose code is in one of ``concepts``. Only those are validated."""
-    for resource in record.of("Observation"):
+    for resource in record.of("Observation", about_another=about_another):
         if concepts.isdisjoint(glance(base, resource).asked):
             continue
         model = resource.read.model
@@ -68,16 +70,6 @@ def observations(base: KnowledgeBase, record: Record, concepts: frozenset[str], 
             for match in by_code(base, holder.code):
                 if match.concept in concepts:
                     yield Seen(resource, match, holder, model, standing(model.status), when)
-
-
-def is_about_another(record: Record, seen: Seen) -> bool:
-    """Whether the focus is another person: what is measured on a newborn or a partner is not hers."""
-    people = ("Patient/", "RelatedPerson/")
-    references = [row.reference or "" for row in seen.observation.focus or ()]
-    return any(
-        any(kind in reference for kind in people) and not reference.endswith(f"Patient/{record.patient_id}")
-        for reference in references
-    )
 
 
 def standing(status: object) -> Standing:

@@ -17,7 +17,7 @@ from cds.facts.coding import by_code, says, texts
 from cds.facts.conditions import clinical_state, exists, is_trusted, onset, performed
 from cds.facts.dates import Moment, moment, whole_years
 from cds.facts.model import Fact, absent, known, unknown
-from cds.facts.observations import Seen, is_about_another, observations, quantity
+from cds.facts.observations import Seen, observations, quantity
 from cds.facts.record import Record, Resource
 from cds.facts.units import to_canonical
 from cds.knowledge.model import FactKey, KnowledgeBase
@@ -197,10 +197,10 @@ def _usable(
         if seen.standing in ("pending", "unusable"):
             doubts.append(f"{what} is not final ({seen.name})")
         elif seen.standing == "usable" and not seen.is_missing:
-            if is_about_another(record, seen):
-                doubts.append(f"{what} is about another person ({seen.name})")
-            else:
-                yield seen
+            yield seen
+    for seen in observations(base, record, concepts, zone, about_another=True):
+        if seen.standing == "usable" and not seen.is_missing:
+            doubts.append(f"{what} is about another person ({seen.name})")
 
 
 def _status_observations(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tzinfo) -> None:

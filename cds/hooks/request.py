@@ -121,8 +121,8 @@ class FhirAuthorization(WireModel):
     """The access that the client lends for one call (cds-hooks_2.0@66 to @71); its names have no camelCase.
 
     ``expires_in`` is in seconds (None: not told), ``subject`` our id at the authorization server, ``patient`` the only
-    one that the token is for. The token shows in no repr, dump or error. Real clients leave out the lifetime or the subject (the
-    public sandbox does, when its server tells none): advice is not refused for what we can do without.
+    one that the token is for. The token shows in no repr, dump or error. Real clients leave out the lifetime or the
+    subject (the public sandbox does, when its server tells none): advice is not refused for what we can do without.
     """
 
     model_config = ConfigDict(alias_generator=None)
