@@ -237,6 +237,43 @@ def test_while_the_store_is_locked_calls_are_answered_503_and_the_token_stays_go
     assert '"refused": "store-unavailable"' in capfd.readouterr().err
 
 
+def test_calls_that_wait_for_a_locked_store_together_are_given_up_together(seen: SeenTokens, tmp_path: Path) -> None:
+    """One after another would take a second for each: with twenty calls the last would wait twenty."""
+    assert _use(seen, "one")
+    other = sqlite3.connect(tmp_path / "state" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def together() -> list[Any]:
+        uses = [seen.is_first_use(NORTH, f"waiting-{number}", 1300, 1000) for number in range(20)]
+        return await asyncio.gather(*uses, return_exceptions=True)
+
+    began = time.monotonic()
+    found = asyncio.run(together())
+    assert time.monotonic() - began < 3
+    assert {type(one) for one in found} == {StoreUnavailable}
+    other.execute("ROLLBACK")
+    other.close()
+    assert _use(seen, "waiting-19"), "the store works again, and the token is still good"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_deleted_while_in_use_is_made_anew_and_shared_again(
+    seen: SeenTokens, tmp_path: Path, replaced: bool
+) -> None:
+    """A worker that goes on with the deleted file would accept what another one, with the new file, has seen."""
+    assert _use(seen, "before")
+    for path in (tmp_path / "state").iterdir():
+        path.unlink()
+    other = SeenTokens(tmp_path / "state")
+    if replaced:
+        assert _use(other, "after")
+        assert not _use(seen, "after")
+    else:
+        assert _use(seen, "after")
+        assert not _use(other, "after")
+    other.close()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_the_service_does_not_start_for_others_without_knowing_who_may_call(host: str) -> None:
     ended = _ended(host=host, port=_free_port())
