@@ -20,7 +20,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from cds.service import create_app, load_settings
+from cds.service import create_app, load_settings, serve
 from cds.service.replay import FILE_NAME, SeenTokens, StoreUnavailable
 from cds.service.run import check_exposure, greeting
 from tests.service.trusting import NORTH, PUBLIC_URL, bearer, claims, elliptic, token, write_trust_file
@@ -283,6 +283,27 @@ def test_the_service_does_not_start_for_others_without_knowing_who_may_call(host
     assert "PRENATAL_CDS_TRUST_FILE" in line
     assert "PRENATAL_CDS_ALLOW_ANONYMOUS=true" in line
     assert ended.stdout == ""
+
+
+def test_a_name_that_gets_its_address_between_check_and_start_is_checked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While a name server is down a name has no address; a moment later it may be one that others reach."""
+    port = _free_port()
+    answers: list[Any] = [OSError("name server down"), [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("0.0.0.0", port))]]
+
+    def look_up(*_: Any, **__: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("cds.service.run.socket.getaddrinfo", look_up)
+    with pytest.raises(SystemExit) as ended:
+        serve(load_settings({"host": "cds.example", "port": port}))
+    assert ended.value.code == 2
+    assert "PRENATAL_CDS_TRUST_FILE" in capsys.readouterr().err
+    assert not answers
 
 
 def test_the_service_starts_for_others_when_told_that_everyone_may_call() -> None:
