@@ -32,7 +32,7 @@ from cds.service.reload import publish
 from cds.service.replay import FILE_NAME as STORE_FILE
 from cds.service.replay import StoreUnavailable
 from cds.service.server import Server
-from cds.service.settings import ENV_PREFIX, Settings
+from cds.service.settings import ENV_PREFIX, Settings, SettingsError
 from cds.service.snapshot import UnfitFolder
 from cds.service.trust import Trust
 from cds.service.trust_file import TrustError, is_loopback
@@ -97,6 +97,10 @@ def work(settings: Settings, listeners: list[socket.socket], pipe: Connection, f
     capture_server_log(settings.log_level)
     try:
         app = create_app(settings, rules)
+    except SettingsError as error:
+        # Files that were good when the service started may have been edited since: the text speaks about them only.
+        make_logger(settings.log_level).error("worker not started", problem=str(error), **fault(error))
+        raise SystemExit(1) from None
     except Exception as error:
         make_logger(settings.log_level).error("worker not started", **fault(error))
         raise SystemExit(1) from None

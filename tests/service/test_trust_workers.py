@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from starlette.applications import Starlette
 
 from cds.service import create_app, load_settings, serve
 from cds.service.replay import FILE_NAME, SeenTokens, StoreUnavailable
-from cds.service.run import check_exposure, greeting
+from cds.service.run import check_exposure, greeting, work
 from tests.service.trusting import NORTH, PUBLIC_URL, bearer, claims, elliptic, token, write_trust_file
 
 COMMAND = [sys.executable, "-c", "from cds.service import load_settings, serve; serve(load_settings())"]
@@ -328,6 +330,22 @@ def test_a_faulty_trust_file_stops_the_start_with_exit_code_2(tmp_path: Path) ->
     ended = _ended(port=_free_port(), trust_file=path, public_url=PUBLIC_URL)
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [f"{path}:1: clients: list at least one client; without any, nobody could call"]
+
+
+def test_a_worker_that_finds_the_trust_file_broken_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that takes the place of a dead worker reads a file that was perhaps edited since the start."""
+    path = _trust_file(tmp_path)
+    settings = load_settings({"trust_file": path, "public_url": PUBLIC_URL, "state_dir": tmp_path / "state"})
+    path.write_text("clients: []")
+    for name in ("os.setpgrp", "signal.signal", "capture_server_log"):
+        monkeypatch.setattr(f"cds.service.run.{name}", lambda *_: None)
+    with pytest.raises(SystemExit):
+        work(settings, [], Pipe()[0], str(tmp_path))
+    line = json.loads(capsys.readouterr().err)
+    assert line["event"] == "worker not started"
+    assert line["problem"].startswith(f"{path}:1: clients: list at least one client")
 
 
 def test_a_state_folder_that_cannot_hold_used_tokens_stops_the_start(tmp_path: Path) -> None:
