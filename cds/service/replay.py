@@ -100,7 +100,8 @@ class SeenTokens:
             self._drop()
         if self._connection is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # A link may have been put there by somebody who may write to the folder, and lead anywhere.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
             self._file = _identity(path)
             store = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
             self._connection = store

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cds.service.answers import note, outcome
 from cds.service.client import Client
 from cds.service.json_input import InvalidJson, parse_json
-from cds.service.jwks import Key, KeySource, Refresh, RemoteKeys, StaticKeys
+from cds.service.jwks import Key, KeySource, Refresh, RemoteKeys, StaticKeys, problem_of
 from cds.service.metrics import metrics_of
 from cds.service.refusal import Reason
 from cds.service.replay import SeenTokens, StoreUnavailable
@@ -205,12 +205,13 @@ class Trust:
         if not await self._seen.is_first_use(entry.issuer, claims["jti"], forget, int(self.clock())):
             raise Refused("replay")
 
-    def _reporter(self, name: str) -> Callable[[str | None], None]:
-        def report(fault: str | None) -> None:
-            if fault is None:
+    def _reporter(self, name: str) -> Callable[[Exception | None], None]:
+        def report(error: Exception | None) -> None:
+            if error is None:
                 self._log.info("keys fetched", client=name)
             else:
-                self._log.warning("keys not fetched", client=name, error=fault)
+                about = {"error": type(error).__name__, "problem": problem_of(error)}
+                self._log.warning("keys not fetched", client=name, **about)
 
         return report
 

@@ -180,7 +180,11 @@ def _break_as_a_folder(folder: Path) -> None:
     (folder / FILE_NAME).mkdir()
 
 
-@pytest.mark.parametrize("damage", [_break_as_no_database, _break_as_a_folder])
+def _break_as_a_link(folder: Path) -> None:
+    (folder / FILE_NAME).symlink_to(folder / "elsewhere")
+
+
+@pytest.mark.parametrize("damage", [_break_as_no_database, _break_as_a_folder, _break_as_a_link])
 def test_a_store_that_cannot_be_used_is_an_error_and_never_a_first_use(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
