@@ -229,7 +229,7 @@ BAD: dict[str, tuple[str, Callable[[Trusting], str]]] = {
     "garbage": ("malformed", lambda t: "garbage"),
     "garbage in three parts": ("malformed", lambda t: "Z2FyYmFnZQ.Z2FyYmFnZQ.Z2FyYmFnZQ"),
     "a claim twice": ("malformed", lambda t: _twice(t.north)),
-    "100 kB": ("malformed", lambda t: token(t.north, claims(sub="x" * 100_000))),
+    "25 kB": ("malformed", lambda t: token(t.north, claims(sub="x" * 19_000))),
     "9 kB": ("malformed", lambda t: token(t.north, claims(sub="x" * 7_000))),
 }  # fmt: skip
 
