@@ -19,7 +19,7 @@ from cds.hooks.feedback import Feedback
 from cds.hooks.request import HookRequest
 from cds.service.example import example_body
 from cds.service.settings import Settings
-from cds.service.trust import PROTECTED
+from cds.service.trust.tokens import PROTECTED
 
 _REF: Final = "#/components/schemas/{model}"
 _OUTCOME: Final = {"$ref": "#/components/schemas/OperationOutcome"}

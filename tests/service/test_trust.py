@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
 from cds.service import create_app, load_settings
-from cds.service.client import client_of
-from cds.service.trust import ClientTrust, Refused
+from cds.service.trust.client import client_of
+from cds.service.trust.tokens import ClientTrust, Refused
 from tests.service.trusting import (
     DISCOVERY,
     NORTH,
