@@ -292,7 +292,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 def _request(plain: dict[str, Any], entry: ServiceEntry) -> dict[str, Any]:
     """HookRequest of one hook: its context, and the prefetch keys of discovery."""
     resource = {"$ref": _REF.format(model="Resource")}
-    value = {"anyOf": [resource, {"type": "null"}]}
+    value = {"anyOf": [resource, {"type": "null"}, {"description": "Anything else is not used; the cards say so."}]}
     prefetch = {
         "type": "object",
         "description": "One member for each key of discovery. null: looked, there is nothing. Left out: not fetched.",
