@@ -9,6 +9,7 @@ Envelope        request id, log line, last resort: sees every answer
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -132,7 +133,18 @@ def _routes() -> list[Route]:
         ("POST", "/cds-services/{service_id}/feedback", feedback.receive),
         ("GET", "/questionnaires/{questionnaire_id}", hook_call.questionnaire),
     ]
-    return [Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table]
+    return [_ExactRoute(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table]
+
+
+class _ExactRoute(Route):
+    """Starlette's without its last `$`, which matches before a line feed too.
+
+    To a proxy that hides /metrics, and to client trust, /metrics%0A is another address; so it has to be one here.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, methods: list[str]) -> None:
+        super().__init__(path, endpoint, methods=methods)
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
 
 
 async def _home(_: Request) -> Response:

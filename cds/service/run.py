@@ -32,7 +32,7 @@ from cds.service.process.reload import publish
 from cds.service.process.server import Server
 from cds.service.process.snapshot import UnfitFolder
 from cds.service.process.workers import BEAT_SECONDS, Workers, beat
-from cds.service.settings import ENV_PREFIX, Settings
+from cds.service.settings import ENV_PREFIX, Settings, SettingsError
 from cds.service.trust.file import TrustError, is_loopback
 from cds.service.trust.replay import FILE_NAME as STORE_FILE
 from cds.service.trust.replay import StoreUnavailable
@@ -97,6 +97,10 @@ def work(settings: Settings, listeners: list[socket.socket], pipe: Connection, f
     capture_server_log(settings.log_level)
     try:
         app = create_app(settings, rules)
+    except SettingsError as error:
+        # Files that were good when the service started may have been edited since: the text speaks about them only.
+        make_logger(settings.log_level).error("worker not started", problem=str(error), **fault(error))
+        raise SystemExit(1) from None
     except Exception as error:
         make_logger(settings.log_level).error("worker not started", **fault(error))
         raise SystemExit(1) from None
@@ -220,6 +224,8 @@ def _listen(settings: Settings) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # Again: the name may have had no address before, while a name server was down, or another one.
+        _stop_if_exposed(settings, all(is_loopback(str(address[0])) for *_, address in found))
         for family, kind, protocol, _, address in dict.fromkeys(found):
             listener = socket.socket(family, kind, protocol)
             listeners.append(listener)
@@ -249,7 +255,11 @@ def _listen(settings: Settings) -> list[socket.socket]:
 
 def check_exposure(settings: Settings) -> None:
     """Without a trust file only this machine may call, unless the operator says that everyone may."""
-    if settings.trust_file is None and not settings.allow_anonymous and not _only_here(settings.host):
+    _stop_if_exposed(settings, _only_here(settings.host))
+
+
+def _stop_if_exposed(settings: Settings, only_here: bool) -> None:
+    if settings.trust_file is None and not settings.allow_anonymous and not only_here:
         _stop(
             f"{settings.host}: others can reach this address, and no trust file says who may call; set "
             f"{ENV_PREFIX}TRUST_FILE (docs/client-trust.md), listen on 127.0.0.1, or let everyone call by "
@@ -259,7 +269,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def _only_here(host: str) -> bool:
-    """Whether a name or address means this machine only. A name without an address is left to _listen."""
+    """Whether a name or address means this machine only. A name without an address is left to `_listen`."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -188,3 +188,10 @@ def test_a_client_without_such_a_certificate_never_reaches_the_service(front: Fr
 def test_a_certificate_does_not_stand_in_for_a_token(front: Front, request: pytest.FixtureRequest) -> None:
     answer = front.client("ehr").get("/cds-services")
     assert answer.status_code == (401 if "token" in request.node.callspec.id else 200)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/metrics%0A", "/x/../metrics", "/metrics/"])
+def test_no_client_reads_the_counts_of_the_others(front: Front, path: str) -> None:
+    answer = front.client("ehr").get(front.url + path)
+    assert answer.status_code in (401, 404)
+    assert "prenatal_cds" not in answer.text

@@ -200,6 +200,12 @@ def test_an_unknown_address_is_404(client: httpx.Client, body: dict[str, Any], p
     assert "GET /cds-services" in _refused(client.post(path, json=body), 404, "not-found")
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/openapi.json", "/cds-services"])
+def test_an_address_with_a_line_feed_at_its_end_is_another_one(client: httpx.Client, path: str) -> None:
+    """A proxy that hides /metrics lets /metrics%0A through."""
+    assert client.get(f"{path}%0A").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from cds.service import create_app, load_settings
 from cds.service.trust.client import client_of
@@ -369,21 +371,54 @@ def test_every_address_under_the_services_needs_a_token_for_itself(
     assert trusting.http.post(path, json={}, headers=good).status_code != 401
 
 
-@pytest.mark.parametrize("path", ["/cds-services%2Fprenatal-patient-view", "/cds-services/%70renatal-patient-view"])
-def test_an_escaped_address_is_no_way_around(trusting: Trusting, empty_chart: dict[str, Any], path: str) -> None:
-    assert trusting.http.post(path, json=empty_chart).status_code == 401
+def test_an_escaped_address_is_no_way_around(trusting: Trusting, empty_chart: dict[str, Any]) -> None:
+    assert trusting.http.post("/cds-services/%70renatal-patient-view", json=empty_chart).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["//cds-services", "/x/../cds-services", "/CDS-SERVICES", "/./cds-services"])
-def test_what_is_not_quite_the_address_of_the_services_serves_nothing(trusting: Trusting, path: str) -> None:
-    with socket.create_connection(("127.0.0.1", urlsplit(trusting.url).port or 0), timeout=10) as raw:
-        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: cds\r\nConnection: close\r\n\r\n".encode())
-        assert raw.recv(100).split()[1] in (b"401", b"404")
+SPELLINGS = [
+    "//cds-services",
+    "/x/../cds-services",
+    "/CDS-SERVICES",
+    "/./cds-services",
+    "/cds-services;a=b",
+    "/cds-services%2Fprenatal-patient-view",
+    "/%63ds%2Dservices",
+    "/cds-services%0A",  # the pattern of a route ends with $, which also matches before a last line feed
+    "/cds-services%0D",
+    "/cds-services%00",
+    "http://elsewhere.example/cds-services",
+    "http://elsewhere.example/cds-services%0a",
+    "/health/../cds-services",
+    "/health%0A",
+    "*",
+]
 
 
-@pytest.mark.parametrize("path", ["/", "/health"])
+@pytest.mark.parametrize("path", SPELLINGS)
+def test_no_spelling_of_an_address_is_a_way_around(trusting: Trusting, path: str) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "TRACE"):
+        lines = [f"{method} {path} HTTP/1.1", "Host: cds", "Host: b", "X-Original-URL: /health", "Connection: close"]
+        with socket.create_connection(("127.0.0.1", urlsplit(trusting.url).port or 0), timeout=10) as raw:
+            raw.sendall("\r\n".join([*lines, "", ""]).encode())
+            assert raw.recv(100).split()[1] == b"401", method
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/openapi.json", "/questionnaires/no-such-one"])
 def test_what_tells_nothing_of_patients_stays_open(trusting: Trusting, path: str) -> None:
-    assert trusting.http.get(path).status_code == 200
+    assert trusting.http.get(path).status_code in (200, 404)
+
+
+def test_below_a_root_path_trust_holds_and_the_audience_has_the_public_url(
+    trusting: Trusting, serving: Callable[..., Any]
+) -> None:
+    """In an application of somebody else; the same comes of the option --root-path of an ASGI server."""
+    outer = Starlette(routes=[Mount("/tools/cds", app=trusting.app)])
+    outer.state.settings = trusting.app.state.settings
+    with serving(outer) as url, httpx.Client(base_url=f"{url}/tools/cds", trust_env=False) as http:
+        assert http.get("/cds-services").status_code == 401
+        assert http.post(CALL, json={}).status_code == 401
+        assert http.get("/cds-services", headers=bearer(token(trusting.north, claims()))).status_code == 200
+        assert http.get("/health").status_code == 200
 
 
 def test_a_query_is_no_part_of_the_audience(trusting: Trusting) -> None:

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 
 from cds.service import create_app, load_settings
+from cds.service.log import make_logger
 from cds.service.trust.keys import Refresh, RemoteKeys, UnusableKey, read_key, read_key_set
+from cds.service.trust.tokens import Refused, Trust
 from tests.service.trusting import (
     PUBLIC_URL,
     Pair,
@@ -126,7 +128,7 @@ TROUBLES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_known_keys_go_on_while_the_key_set_url_fails_by(publisher: Publisher, trouble: str) -> None:
-    reports: list[str | None] = []
+    reports: list[Exception | None] = []
 
     async def ask() -> None:
         tls = httpx.create_ssl_context(trust_env=False)
@@ -144,18 +146,37 @@ def test_known_keys_go_on_while_the_key_set_url_fails_by(publisher: Publisher, t
     assert set(publisher.asked) == {"/jwks.json"}, "a redirect is not followed"
 
 
-def test_the_log_says_whose_keys_could_not_be_fetched(
-    serving: Serving, tmp_path: Path, publisher: Publisher, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("trouble", "problem"),
+    [
+        ({"status": 404}, "the key set URL answers 404, not 200"),
+        ({"body": b"<html>CANARY</html>"}, "syntax error at line 1, column 1"),
+        ({"keys": [rsa_pair("weak", 1024).jwk()]}, "no key of the set fits the algorithms of this client"),
+        ({"url": "http://127.0.0.1:9/jwks.json"}, "All connection attempts failed"),
+    ],
+)
+def test_the_log_says_whose_keys_could_not_be_fetched_and_why(
+    tmp_path: Path,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    trouble: dict[str, Any],
+    problem: str,
 ) -> None:
-    ages = {"jwks_lifetime_seconds": 0.2, "jwks_pause_seconds": 0.1}
-    with trusting(serving, tmp_path, _client(publisher.url), **ages) as http:
-        assert _status(http) == 200
-        publisher.status = 500
-        time.sleep(0.25)
-        assert _status(http) == 200
-    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    failed = [line for line in lines if line["event"] == "keys not fetched"]
-    assert {(line["client"], line["level"], line["error"]) for line in failed} == {("north", "warning", "UnusableKey")}
+    for name, value in trouble.items():
+        setattr(publisher, name, value)
+    trust_file = write_trust_file(tmp_path, _client(publisher.url))
+    settings = load_settings({"trust_file": trust_file, "public_url": PUBLIC_URL, "state_dir": tmp_path})
+
+    async def ask() -> None:
+        trust = Trust(settings, make_logger("info"))
+        with pytest.raises(Refused):
+            await trust.verify("/cds-services", [bearer(token(PAIR, claims()))["Authorization"]])
+        await trust.stop()
+
+    asyncio.run(ask())
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["client"], line["level"]) == ("keys not fetched", "north", "warning")
+    assert line["problem"] == problem
 
 
 def test_a_key_set_url_that_is_down_from_the_start_lets_nobody_in(serving: Serving, tmp_path: Path) -> None:
@@ -219,10 +240,10 @@ def test_a_body_that_drips_does_not_outlast_the_time_limit() -> None:
         writer.close()
         ended.set()
 
-    async def fetch() -> tuple[float, list[str | None]]:
+    async def fetch() -> tuple[float, list[Exception | None]]:
         server = await asyncio.start_server(drip, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        reports: list[str | None] = []
+        reports: list[Exception | None] = []
         tls = httpx.create_ssl_context(trust_env=False)
         url = f"http://127.0.0.1:{port}/"
         keys = RemoteKeys(url, BOTH, Refresh(60, 60, 60), tls, reports.append)
@@ -235,12 +256,12 @@ def test_a_body_that_drips_does_not_outlast_the_time_limit() -> None:
 
     seconds, reports = asyncio.run(fetch())
     assert 1.5 < seconds < 3
-    assert reports == ["TimeoutError"]
+    assert [type(report) for report in reports] == [TimeoutError]
 
 
 def test_a_caller_that_hangs_up_does_not_end_the_fetch_that_others_wait_for(publisher: Publisher) -> None:
     publisher.delay = 0.3
-    reports: list[str | None] = []
+    reports: list[Exception | None] = []
 
     async def ask() -> bool:
         tls = httpx.create_ssl_context(trust_env=False)

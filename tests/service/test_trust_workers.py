@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from cds.service import create_app, load_settings
-from cds.service.run import check_exposure, greeting
+from cds.service import create_app, load_settings, serve
+from cds.service.run import check_exposure, greeting, work
 from cds.service.trust.replay import FILE_NAME, SeenTokens, StoreUnavailable
 from tests.service.trusting import NORTH, PUBLIC_URL, bearer, claims, elliptic, token, write_trust_file
 
@@ -178,7 +180,11 @@ def _break_as_a_folder(folder: Path) -> None:
     (folder / FILE_NAME).mkdir()
 
 
-@pytest.mark.parametrize("damage", [_break_as_no_database, _break_as_a_folder])
+def _break_as_a_link(folder: Path) -> None:
+    (folder / FILE_NAME).symlink_to(folder / "elsewhere")
+
+
+@pytest.mark.parametrize("damage", [_break_as_no_database, _break_as_a_folder, _break_as_a_link])
 def test_a_store_that_cannot_be_used_is_an_error_and_never_a_first_use(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
@@ -237,6 +243,43 @@ def test_while_the_store_is_locked_calls_are_answered_503_and_the_token_stays_go
     assert '"refused": "store-unavailable"' in capfd.readouterr().err
 
 
+def test_calls_that_wait_for_a_locked_store_together_are_given_up_together(seen: SeenTokens, tmp_path: Path) -> None:
+    """One after another would take a second for each: with twenty calls the last would wait twenty."""
+    assert _use(seen, "one")
+    other = sqlite3.connect(tmp_path / "state" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def together() -> list[Any]:
+        uses = [seen.is_first_use(NORTH, f"waiting-{number}", 1300, 1000) for number in range(20)]
+        return await asyncio.gather(*uses, return_exceptions=True)
+
+    began = time.monotonic()
+    found = asyncio.run(together())
+    assert time.monotonic() - began < 3
+    assert {type(one) for one in found} == {StoreUnavailable}
+    other.execute("ROLLBACK")
+    other.close()
+    assert _use(seen, "waiting-19"), "the store works again, and the token is still good"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_deleted_while_in_use_is_made_anew_and_shared_again(
+    seen: SeenTokens, tmp_path: Path, replaced: bool
+) -> None:
+    """A worker that goes on with the deleted file would accept what another one, with the new file, has seen."""
+    assert _use(seen, "before")
+    for path in (tmp_path / "state").iterdir():
+        path.unlink()
+    other = SeenTokens(tmp_path / "state")
+    if replaced:
+        assert _use(other, "after")
+        assert not _use(seen, "after")
+    else:
+        assert _use(seen, "after")
+        assert not _use(other, "after")
+    other.close()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_the_service_does_not_start_for_others_without_knowing_who_may_call(host: str) -> None:
     ended = _ended(host=host, port=_free_port())
@@ -246,6 +289,27 @@ def test_the_service_does_not_start_for_others_without_knowing_who_may_call(host
     assert "PRENATAL_CDS_TRUST_FILE" in line
     assert "PRENATAL_CDS_ALLOW_ANONYMOUS=true" in line
     assert ended.stdout == ""
+
+
+def test_a_name_that_gets_its_address_between_check_and_start_is_checked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While a name server is down a name has no address; a moment later it may be one that others reach."""
+    port = _free_port()
+    answers: list[Any] = [OSError("name server down"), [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("0.0.0.0", port))]]
+
+    def look_up(*_: Any, **__: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("cds.service.run.socket.getaddrinfo", look_up)
+    with pytest.raises(SystemExit) as ended:
+        serve(load_settings({"host": "cds.example", "port": port}))
+    assert ended.value.code == 2
+    assert "PRENATAL_CDS_TRUST_FILE" in capsys.readouterr().err
+    assert not answers
 
 
 def test_the_service_starts_for_others_when_told_that_everyone_may_call() -> None:
@@ -270,6 +334,22 @@ def test_a_faulty_trust_file_stops_the_start_with_exit_code_2(tmp_path: Path) ->
     ended = _ended(port=_free_port(), trust_file=path, public_url=PUBLIC_URL)
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [f"{path}:1: clients: list at least one client; without any, nobody could call"]
+
+
+def test_a_worker_that_finds_the_trust_file_broken_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that takes the place of a dead worker reads a file that was perhaps edited since the start."""
+    path = _trust_file(tmp_path)
+    settings = load_settings({"trust_file": path, "public_url": PUBLIC_URL, "state_dir": tmp_path / "state"})
+    path.write_text("clients: []")
+    for name in ("os.setpgrp", "signal.signal", "capture_server_log"):
+        monkeypatch.setattr(f"cds.service.run.{name}", lambda *_: None)
+    with pytest.raises(SystemExit):
+        work(settings, [], Pipe()[0], str(tmp_path))
+    line = json.loads(capsys.readouterr().err)
+    assert line["event"] == "worker not started"
+    assert line["problem"].startswith(f"{path}:1: clients: list at least one client")
 
 
 def test_a_state_folder_that_cannot_hold_used_tokens_stops_the_start(tmp_path: Path) -> None:

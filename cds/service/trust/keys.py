@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
-from cds.service.json_input import parse_json
+from cds.service.json_input import InvalidJson, parse_json
 
 PublicKey = EllipticCurvePublicKey | RSAPublicKey
 
@@ -82,7 +82,7 @@ class RemoteKeys:
     """The key set at one URL: fetched when it is first needed, when it is old, and for a key id it does not have.
 
     One fetch at a time, and never more often than `refresh.pause`, however many unknown key ids arrive. A fetch
-    that fails leaves the keys as they were. `report` gets the class name of what went wrong, or None.
+    that fails leaves the keys as they were. `report` gets what went wrong, or None.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class RemoteKeys:
         algorithms: Collection[str],
         refresh: Refresh,
         tls: SSLContext,
-        report: Callable[[str | None], None],
+        report: Callable[[Exception | None], None],
     ) -> None:
         self._url = url
         self._algorithms = algorithms
@@ -129,9 +129,10 @@ class RemoteKeys:
                 body = await self._fetch()
             self._keys = read_key_set(parse_json(body), self._algorithms)
             self._fetched = time.monotonic()
-            self._report(None)
+            none = UnusableKey("no key of the set fits the algorithms of this client")
+            self._report(None if self._keys else none)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            self._report(type(error).__name__)
+            self._report(error)
         finally:
             self._running = None
 
@@ -142,14 +143,21 @@ class RemoteKeys:
             httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=_FETCH_SECONDS) as http,
             http.stream("GET", self._url, headers=headers) as answer,
         ):
-            if answer.status_code != 200 or answer.headers.get("content-encoding", "identity") != "identity":
-                raise UnusableKey("the key set URL does not answer 200 with a plain body")
+            if answer.status_code != 200:
+                raise UnusableKey(f"the key set URL answers {answer.status_code}, not 200")
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise UnusableKey("the key set URL answers with a compressed body, though asked for a plain one")
             body = bytearray()
             async for chunk in answer.aiter_raw():
                 body += chunk
                 if len(body) > _MOST_BYTES:
                     raise UnusableKey("the key set is too large")
         return bytes(body)
+
+
+def problem_of(error: Exception) -> str | None:
+    """What a log may say of a failed fetch: our own words, or why no connection came about; nothing that was sent."""
+    return str(error) if isinstance(error, UnusableKey | InvalidJson | httpx.ConnectError) else None
 
 
 def read_key_set(jwks: Any, algorithms: Collection[str]) -> dict[str, Key]:

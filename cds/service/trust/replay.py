@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ class SeenTokens:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens-seen")
 
     async def is_first_use(self, issuer: str, token_id: str, expires: int, now: int) -> bool:
@@ -52,7 +54,8 @@ class SeenTokens:
         """
         digest = hashlib.sha256(json.dumps([issuer, token_id]).encode()).digest()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._insert, digest, expires, now)
+        turn_by = time.monotonic() + _WAIT_SECONDS
+        return await loop.run_in_executor(self._thread, self._insert, digest, expires, now, turn_by)
 
     def check(self) -> None:
         """Open the file once, to find out at start whether it can be used. Raises StoreUnavailable."""
@@ -62,7 +65,10 @@ class SeenTokens:
         self._thread.submit(self._drop).result()
         self._thread.shutdown()
 
-    def _insert(self, digest: bytes, expires: int, now: int) -> bool:
+    def _insert(self, digest: bytes, expires: int, now: int, turn_by: float) -> bool:
+        if time.monotonic() > turn_by:
+            # Those before it waited for the lock as well: one after another would take a second for each.
+            raise StoreUnavailable
         try:
             store = self._open()
             # The context manager ends the transaction: by a rollback when one of the statements fails.
@@ -88,10 +94,15 @@ class SeenTokens:
             self._drop()
 
     def _open(self) -> sqlite3.Connection:
+        path = self._folder / FILE_NAME
+        if self._connection is not None and _identity(path) != self._file:
+            # Deleted or replaced under us: a worker that opens it next would not know what we write.
+            self._drop()
         if self._connection is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self._folder / FILE_NAME
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # A link may have been put there by somebody who may write to the folder, and lead anywhere.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+            self._file = _identity(path)
             store = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
             self._connection = store
             if store.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -107,3 +118,12 @@ class SeenTokens:
         if store is not None:
             with suppress(sqlite3.Error):
                 store.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at a path; None without one."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

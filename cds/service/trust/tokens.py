@@ -18,6 +18,7 @@ from typing import Any, Final, TypeGuard
 
 import jwt
 from jwt.utils import base64url_decode
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,11 +28,15 @@ from cds.service.metrics import metrics_of
 from cds.service.settings import Settings
 from cds.service.trust.client import Client
 from cds.service.trust.file import ListedClient, load_trust_file
-from cds.service.trust.keys import Key, KeySource, Refresh, RemoteKeys, StaticKeys
+from cds.service.trust.keys import Key, KeySource, Refresh, RemoteKeys, StaticKeys, problem_of
 from cds.service.trust.refusal import Reason
 from cds.service.trust.replay import SeenTokens, StoreUnavailable
 
 PROTECTED: Final = "/cds-services"
+# What tells nothing of a patient. All else needs a token: a list of what is closed would have to foresee each spelling
+# of an address that the router takes for one of ours, such as one with %0A at its end.
+_OPEN: Final = frozenset({"/", "/health", "/ready", "/metrics", "/openapi.json"})
+_OPEN_BELOW: Final = "/questionnaires/"
 
 _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
 # A key inside the token, or an extension that we would have to understand (RFC 7515 sections 4.1.3 to 4.1.6, 4.1.11).
@@ -200,28 +205,30 @@ class Trust:
         if not await self._seen.is_first_use(entry.issuer, claims["jti"], forget, int(self.clock())):
             raise Refused("replay")
 
-    def _reporter(self, name: str) -> Callable[[str | None], None]:
-        def report(fault: str | None) -> None:
-            if fault is None:
+    def _reporter(self, name: str) -> Callable[[Exception | None], None]:
+        def report(error: Exception | None) -> None:
+            if error is None:
                 self._log.info("keys fetched", client=name)
             else:
-                self._log.warning("keys not fetched", client=name, error=fault)
+                about = {"error": type(error).__name__, "problem": problem_of(error)}
+                self._log.warning("keys not fetched", client=name, **about)
 
         return report
 
 
 class ClientTrust:
-    """ASGI middleware: a request under /cds-services passes with a good token only."""
+    """ASGI middleware: without a good token only what is open passes."""
 
     def __init__(self, app: ASGIApp, trust: Trust) -> None:
         self._app = app
         self._trust = trust
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _is_protected(scope["path"]):
+        # The router's own function: below a root path both must speak about one address.
+        if scope["type"] == "http" and not _is_open(path := get_route_path(scope)):
             began = time.monotonic()
             try:
-                client = await self._trust.verify(scope["path"], Headers(scope=scope).getlist("authorization"))
+                client = await self._trust.verify(path, Headers(scope=scope).getlist("authorization"))
             except Refused as refused:
                 note(scope, refused=refused.reason, client=refused.client)
                 metrics_of(scope).count_refusal(refused.reason)
@@ -241,8 +248,8 @@ class ClientTrust:
         await self._app(scope, receive, send)
 
 
-def _is_protected(path: str) -> bool:
-    return path == PROTECTED or path.startswith(PROTECTED + "/")
+def _is_open(path: str) -> bool:
+    return path in _OPEN or path.startswith(_OPEN_BELOW)
 
 
 def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
