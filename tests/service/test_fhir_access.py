@@ -38,6 +38,7 @@ from tests.service.fault_ehr import Answer, FaultEhr, Peer, answer, fault_ehr, r
 
 Json = dict[str, Any]
 
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 TOKEN = "canary-token-4f1c9e"
 OK = b'{"resourceType":"Bundle","type":"searchset","total":0}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\n"
@@ -929,6 +930,37 @@ def test_a_product_that_was_fetched_counts_as_one_that_came_with_the_order(
     unknown = _summaries(lent.post(PATH, json=referred))
     module_ehr.answers = {"Medication": resource(product)}
     assert _summaries(lent.post(PATH, json=referred)) == _summaries(lent.post(PATH, json=included)) != unknown
+
+
+@pytest.mark.parametrize("hook", ["order-select", "order-sign"])
+@pytest.mark.parametrize("reference", ["Medication/calcium", "{base}/Medication/calcium"])
+def test_a_draft_whose_product_is_on_the_server_gets_the_cards_of_one_that_came_whole(
+    lent: httpx.Client, module_ehr: FaultEhr, hook: str, reference: str
+) -> None:
+    call = json.loads((FIXTURES / "requests" / "calcium-order-with-high-calcium.json").read_text("utf-8"))
+    (entry,) = call["context"]["draftOrders"]["entry"]
+    name = f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+    call["hook"] = hook
+    call["context"] |= {"selections": [name]} if hook == "order-select" else {}
+    patient = call["context"]["patientId"]
+    access = {
+        "access_token": TOKEN,
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": "patient/*.rs",
+        "subject": "us",
+    }
+    lend: Json = {"fhirServer": module_ehr.base, "fhirAuthorization": access | {"patient": patient}}
+    path = f"/cds-services/prenatal-{hook}"
+    whole = _summaries(lent.post(path, json=call))
+    code = entry["resource"].pop("medicationCodeableConcept")
+    entry["resource"]["medicationReference"] = {"reference": reference.format(base=module_ehr.base)}
+    bare = _summaries(lent.post(path, json=call))
+    module_ehr.answers = {"Medication/calcium": resource(_calcium() | {"code": code})}
+    assert _summaries(lent.post(path, json=call | lend)) == whole != bare
+    elsewhere = json.loads(json.dumps(call).replace(module_ehr.base, "https://other.example.org/fhir"))
+    if elsewhere != call:
+        assert _summaries(lent.post(path, json=elsewhere | lend)) == bare
 
 
 def test_a_server_that_is_not_listed_costs_nothing_but_what_is_missing(
