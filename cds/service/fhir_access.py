@@ -11,11 +11,12 @@ Source: https://cds-hooks.hl7.org/2.0/#fhir-resource-access
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import re
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -43,7 +44,7 @@ _MEDICATION: Final = re.compile(r"Medication/[A-Za-z0-9\-.]{1,64}")
 _PATIENT: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 _ORDERS: Final = ("MedicationRequest", "MedicationStatement")
 
-LookUp = Callable[[str, int], Awaitable[list[str]]]
+LookUp = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 Json = dict[str, Any]
 
 
@@ -85,11 +86,15 @@ class _Query:
 
 
 class FhirAccess:
-    """Completes requests; holds settings only, nothing of any call. ``look_up`` finds the addresses of a host."""
+    """Completes requests; holds settings and names that are being looked up, nothing of a patient or a token.
+
+    ``look_up`` finds the addresses of a host.
+    """
 
     def __init__(self, settings: Settings, look_up: LookUp = look_up) -> None:
         self._settings = settings
         self._look_up = look_up
+        self._lookups: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
         self._tls = ssl.create_default_context(cafile=settings.fhir_ca_file)
 
     async def complete(
@@ -130,9 +135,25 @@ class FhirAccess:
             if target is not None:
                 missing[key] = _Query(templates[key].partition("?")[0], target, so_far=given[key])
         call = _Call(self._settings, base, access, plain, remaining * _SHARE)
-        await call.run(missing, self._look_up, self._tls)
+        await call.run(missing, self._addresses_of, self._tls)
         fuller = plain.model_copy(update={"prefetch": {**given, **call.found} or None})
         return Found(fuller, call.gaps, call.parts, tuple(missing))
+
+    async def _addresses_of(self, host: str, port: int) -> list[str]:
+        """Look a host up, once for all calls that wait for it.
+
+        A lookup that hangs goes on in its thread when its call gave up; one for each call would take every thread.
+        """
+        key = (host, port)
+        if key not in self._lookups:
+            self._lookups[key] = asyncio.ensure_future(self._look_up(host, port))
+            self._lookups[key].add_done_callback(functools.partial(self._looked_up, key))
+        return await asyncio.shield(self._lookups[key])
+
+    def _looked_up(self, key: tuple[str, int], task: asyncio.Task[list[str]]) -> None:
+        del self._lookups[key]
+        if not task.cancelled():
+            task.exception()  # seen, even when no call waits for it any more
 
 
 class _Call:

@@ -803,6 +803,31 @@ def test_a_name_that_is_not_found_or_takes_too_long_is_a_gap(cramps_chart: Json,
     assert complete(call, templates, hanging, fhir_timeout_seconds=0.3).gaps == {"vitals": "late"}
 
 
+def test_a_name_that_hangs_is_looked_up_once_however_many_calls_wait_for_it(
+    ehr: FaultEhr, cramps_chart: Json, templates: Json
+) -> None:
+    asked: list[str] = []
+
+    async def hanging(host: str, port: int) -> list[str]:
+        asked.append(host)
+        await asyncio.sleep(1 if len(asked) == 1 else 0)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    call = parse_request(body(cramps_chart, "https://ehr.example.org/fhir", "vitals"), hook="patient-view")
+
+    async def ask() -> None:
+        settings = load_settings({"fhir_servers": "https://ehr.example.org", "fhir_timeout_seconds": 0.5})
+        access = FhirAccess(settings, hanging)
+        found = await asyncio.gather(*(access.complete(call, templates) for _ in range(10)))
+        assert [row.gaps for row in found] == [{"vitals": "late"}] * 10
+        assert asked == ["ehr.example.org"]
+        await asyncio.sleep(0.7)  # the first lookup has failed, unheard: the next call asks again
+        assert (await access.complete(call, templates)).gaps == {"vitals": "failed"}
+        assert len(asked) == 2
+
+    asyncio.run(ask())
+
+
 # -- through the service
 
 
