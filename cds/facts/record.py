@@ -529,7 +529,7 @@ def _has_more(bundle: Mapping[str, Any], entries: list[Any]) -> bool:
     total = bundle.get("total")
     if total is None:
         return False
-    return isinstance(total, bool) or not isinstance(total, (int, Decimal)) or total > len(_matches(entries))
+    return isinstance(total, bool) or not isinstance(total, (int, Decimal)) or not 0 <= total <= len(_matches(entries))
 
 
 def _matches(entries: list[Any]) -> set[str]:
