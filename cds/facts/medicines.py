@@ -211,8 +211,7 @@ def _medication(record: Record, resource: Resource, reference: str | None) -> di
         rows = contained if isinstance(contained, list) else []
         found = (r for r in rows if isinstance(r, dict) and r.get("id") == reference[1:])
         return next((row for row in found if row.get("resourceType") == "Medication"), {})
-    plain = reference.split("/_history/")[0]
-    return record.medications.get(plain) or record.medications.get("/".join(plain.split("/")[-2:])) or {}
+    return record.medication(reference)
 
 
 def _ingredients(base: KnowledgeBase, medication: dict[str, Any]) -> Iterator[Ingredient]:

@@ -17,6 +17,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from fhir.resources.R4B import fhirtypes
 from pydantic import BaseModel, ValidationError
 
 RESOURCES = (
@@ -60,6 +61,11 @@ def model_class(resource_type: str) -> type[BaseModel]:
     module = import_module(f"fhir.resources.R4B.{resource_type.lower()}")
     cls: type[BaseModel] = getattr(module, resource_type)
     return cls
+
+
+def is_known(resource_type: str) -> bool:
+    """Whether FHIR R4 has a type of this name; DSTU2 and STU3 had others for the same orders."""
+    return hasattr(fhirtypes, f"{resource_type}Type")
 
 
 def is_oversized(raw: dict[str, Any]) -> bool:

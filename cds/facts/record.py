@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
 from cds.facts.dates import moment
-from cds.facts.reading import RESOURCES, Read, is_oversized, read_resource
+from cds.facts.reading import RESOURCES, Read, is_known, is_oversized, read_resource
 
 _Made = TypeVar("_Made")
 
@@ -92,9 +92,11 @@ NOT_FETCHED = {
 """Why the service could not fetch a part itself; keys are what `gaps` of a request names."""
 DRAFTS = "draftOrders"
 _NO_RESOURCE = "came in a form that is no FHIR resource"
+_NO_ENTRY = "came with an entry that holds no resource"
 _NO_SEARCH = "came in a form that is no search result"
 _MORE_PAGES = "came in part only (the search result has further pages)"
 _LEFT_OUT = "came with a resource whose elements were left out in part"
+_ANYWHERE = "*"  # in the name of a Medication that came without saying from which server
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,39}")
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _VERSION = re.compile(r"/_history/[^/]*$")
@@ -152,6 +154,7 @@ class Record:
     withheld: Mapping[str, str]
     remarks: tuple[str, ...] = ()
     medications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    server: tuple[str, str] | None = None
     tick: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
     """Called for each resource that a reader looks at; it may raise to stop a request that takes too long."""
     memo: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -179,6 +182,20 @@ class Record:
         rows = [r for r in self.of(kind) if r.name == name and isinstance(r.raw.get("id"), str)]
         clean = len(rows) == 1 and rows[0].read.model is not None and not rows[0].read.remarks
         return rows[0].raw if clean else None
+
+    def medication(self, reference: str) -> dict[str, Any]:
+        """The Medication that a reference means, empty when it did not come.
+
+        The same id on another server may be another product: an absolute reference means one of that server only.
+        """
+        plain = _place(_VERSION.sub("", reference))
+        base, _, id = plain.rpartition("/Medication/")
+        names = [plain]
+        if base:
+            known = None if self.server is None else "/".join(self.server).rstrip("/")
+            names += [f"Medication/{id}"] if base == known else []
+            names += [f"{_ANYWHERE}/Medication/{id}"] if known is None else []
+        return next((self.medications[name] for name in names if name in self.medications), {})
 
     def gap(self, kind: str) -> str:
         """Why the silence of the record proves nothing for this kind of fact; empty when it does."""
@@ -238,7 +255,7 @@ class _Collector:
         resources = {kind: tuple(rows) for kind, rows in kinds.items()}
         medications = {name: row for name, rows in self.medications.items() if (row := _newest_medication(rows))}
         remarks = tuple(sorted(self.remarks))
-        return Record(self.patient_id, resources, self.withheld, remarks, medications, self.tick)
+        return Record(self.patient_id, resources, self.withheld, remarks, medications, self.server, self.tick)
 
     def _standing(self, copies: list[Resource]) -> list[Resource]:
         """Of several versions of one resource the latest. Where nothing says which of two holds, both do, and the
@@ -339,7 +356,7 @@ class _Collector:
         resource = _resource_of(entry)
         kind = resource["resourceType"] if resource is not None else None
         if resource is None or kind == "Bundle":
-            self._withhold(key, "came with an entry that holds no resource")
+            self._withhold(key, _NO_ENTRY)
             return None
         if kind == "OperationOutcome":
             if _failed(resource):
@@ -364,7 +381,7 @@ class _Collector:
             resource = _resource_of(entry)
             if resource is None or (resource["resourceType"] == "OperationOutcome" and _failed(resource)):
                 self.remarks["a draft order without a resource was ignored"] = None
-                self._withhold(DRAFTS, "came with an entry that holds no resource")
+                self._withhold(DRAFTS, _NO_ENTRY)
                 continue
             names = _draft_names(resource, entry.get("fullUrl"))
             chosen = names & wanted if wanted is not None else names
@@ -379,10 +396,13 @@ class _Collector:
         self.tick()
         draft = key == DRAFTS
         kind, id = str(raw["resourceType"]), raw.get("id")
-        if kind not in (*RESOURCES, "Medication"):
-            return
         named = isinstance(id, str) and _is_id(id)
         name = f"{kind}/{id}" if named else f"{kind} without id"
+        if kind not in (*RESOURCES, "Medication"):
+            if draft and not is_known(kind):  # a MedicationOrder of DSTU2 may order what is asked about
+                self.remarks[f"{name}: cannot be read as FHIR R4 and was left out"] = None
+                self._withhold(key, _NO_ENTRY)
+            return
         if is_oversized(raw):
             self.remarks[f"{name}: is larger than any real resource and was not read"] = None
             self._withhold(key, "came with a resource too large to be read")
@@ -412,8 +432,13 @@ class _Collector:
             copies[content] = resource
 
     def _medication(self, raw: dict[str, Any], url: Any) -> None:
-        names = [f"Medication/{raw['id']}"] if isinstance(raw.get("id"), str) else []
-        for name in (*names, *([url] if isinstance(url, str) else [])):
+        home = _base(url.rpartition("/Medication/")[0]) if _kind_of(url) == "Medication" else None
+        names = [_place(url)] if isinstance(url, str) else []
+        if isinstance(raw.get("id"), str) and (home is None or self.server in (None, home)):
+            names.append(f"Medication/{raw['id']}")
+            if home is None:
+                names.append(f"{_ANYWHERE}/Medication/{raw['id']}")
+        for name in names:
             self.medications.setdefault(name, {})[_canonical(raw)] = raw
 
     def _is_hers(self, key: str, kind: str, raw: dict[str, Any], name: str, url: Any) -> bool:
@@ -504,7 +529,7 @@ def _has_more(bundle: Mapping[str, Any], entries: list[Any]) -> bool:
     total = bundle.get("total")
     if total is None:
         return False
-    return isinstance(total, bool) or not isinstance(total, (int, Decimal)) or total > len(_matches(entries))
+    return isinstance(total, bool) or not isinstance(total, (int, Decimal)) or not 0 <= total <= len(_matches(entries))
 
 
 def _matches(entries: list[Any]) -> set[str]:
@@ -569,6 +594,11 @@ def _base(url: str) -> tuple[str, str]:
     """Host and path of a server. Not the scheme: behind a proxy one server is both http and https."""
     host, _, path = _URL.sub("", url).rstrip("/").partition("/")
     return host.lower().removesuffix(":443").removesuffix(":80"), path
+
+
+def _place(url: str) -> str:
+    """An absolute URL as host and path, which one server has in several spellings; any other reference as it is."""
+    return "/".join(_base(url)).rstrip("/") if _URL.match(url) else url
 
 
 def _kind_of(url: Any) -> str:

@@ -52,7 +52,12 @@ async def call(request: Request) -> Response:
     check_size(hook_request, settings)
     fhir: FhirAccess = request.app.state.fhir
     client = client_of(request.scope)
-    found = await fhir.complete(hook_request, service.prefetch or {}, client.fhir_servers if client else None)
+    servers = client.fhir_servers if client else None
+    deadline = deadline_of(request)
+    found = await fhir.complete(hook_request, service.prefetch or {}, servers, deadline.remaining)
+    metrics = metrics_of(request.scope)
+    for result in found.results:
+        metrics.count_fhir_fetch(result)
     note(request.scope, fetched=found.fetched, not_fetched=None if found.fetched is None else len(found.gaps))
     # Inline, not in a thread: it is a few milliseconds of CPU work that holds the GIL and one engine lock
     # anyway, and a thread was measured to double its time. More requests at once need more workers.
@@ -63,11 +68,11 @@ async def call(request: Request) -> Response:
         language,
         public_url=_own_url(request),
         gaps=found.gaps,
-        tick=deadline_of(request).tick,
+        tick=deadline.tick,
     )
     given = [(card.source.topic.code, card.indicator) for card in advice.cards if card.source.topic is not None]
     note(request.scope, cards=len(advice.cards), rules=[rule for rule, _ in given])
-    metrics_of(request.scope).count_cards(service.id, given)
+    metrics.count_cards(service.id, given)
     return json_answer(to_json(advice.response()), headers=_language_headers(advice.languages or [language]))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -138,15 +138,22 @@ def deadline_of(request: Request) -> Deadline:
 
 def check_size(request: HookRequest, settings: Settings) -> None:
     """Raise Refusal (413) for more resources or codings than the settings allow, counted over the whole request."""
-    parts = list((request.prefetch or {}).values())
-    drafts = getattr(request.context, "draft_orders", None)
-    if drafts is not None:
-        parts.append(drafts)
-    entries = sum(_entries(part) for part in parts)
-    if entries > settings.max_entries:
+    parts = parts_of(request)
+    if resources_in(parts) > settings.max_entries:
         raise _too_much("resources", settings.max_entries)
-    if _codings(parts) > settings.max_codings:
+    if codings_in(parts) > settings.max_codings:
         raise _too_much("codings", settings.max_codings)
+
+
+def parts_of(request: HookRequest) -> list[Any]:
+    """Every value of a request that may hold FHIR: prefetch, and the draft orders."""
+    drafts = getattr(request.context, "draft_orders", None)
+    return [*(request.prefetch or {}).values(), *([] if drafts is None else [drafts])]
+
+
+def resources_in(parts: Sequence[Any]) -> int:
+    """How many resources prefetch values or draft orders hold."""
+    return sum(_entries(part) for part in parts)
 
 
 def _too_much(what: str, limit: int) -> Refusal:
@@ -162,7 +169,7 @@ def _entries(part: Any) -> int:
     return len(entries) if isinstance(entries, list) else 1
 
 
-def _codings(parts: list[Any]) -> int:
+def codings_in(parts: Sequence[Any]) -> int:
     """The items of all `coding` members, at any depth; without recursion."""
     count = 0
     level = [part for part in parts if isinstance(part, (dict, list))]

@@ -93,7 +93,7 @@ class Metrics:
             registry=registry,
         )
         self._fetches = Counter(
-            "prenatal_cds_fhir_fetches", "Requests to FHIR servers of clients.", ("result",), registry=registry
+            "prenatal_cds_fhir_fetches", "Prefetch keys fetched from FHIR servers.", ("result",), registry=registry
         )
         self._refusals = Counter(
             "prenatal_cds_refusals", "Requests refused before any advice.", ("reason",), registry=registry
@@ -161,7 +161,7 @@ class Metrics:
         self._engine_errors.labels(_of(kind, ENGINE_ERRORS)).inc()
 
     def count_fhir_fetch(self, result: str) -> None:
-        """One request to a FHIR server; a word of FETCH_RESULTS."""
+        """One prefetch key that was to be fetched; a word of FETCH_RESULTS."""
         self._fetches.labels(_of(result, FETCH_RESULTS)).inc()
 
     def count_refusal(self, reason: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cds.facts import Fact, take_census
+from cds.facts.record import DRAFTS, take_record
 from tests.facts.charts import (
     ANNA,
     ATC,
@@ -31,6 +32,7 @@ from tests.facts.charts import (
     verification,
 )
 
+SERVER, ELSEWHERE = "https://ehr.example.org/fhir", "https://other.example.org/fhir"
 DAILY = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
 
 
@@ -315,6 +317,53 @@ def medication(*ingredients: Json, id: str = "med") -> Json:
 def ingredient(name: str, amount: Any, unit: str, per: Json | None = None) -> Json:
     strength = {"numerator": {"value": amount, "unit": unit}, "denominator": per or {"value": 1, "unit": "tablet"}}
     return {"itemCodeableConcept": {"text": name}, "strength": strength}
+
+
+@pytest.mark.parametrize(
+    ("server", "home", "reference", "found"),
+    [
+        (SERVER, None, f"{SERVER}/Medication/med", True),
+        (SERVER, None, "https://EHR.example.org:443/fhir/Medication/med/_history/2", True),
+        (SERVER, None, f"{ELSEWHERE}/Medication/med", False),
+        (SERVER, f"{ELSEWHERE}/Medication/med", f"{ELSEWHERE}/Medication/med", True),
+        (SERVER, f"{ELSEWHERE}/Medication/med", f"{SERVER}/Medication/med", False),
+        (SERVER, f"{ELSEWHERE}/Medication/med", "Medication/med", False),
+        (SERVER, f"{SERVER}/Medication/med", "Medication/med", True),
+        (SERVER, f"{SERVER}/Medication/med", f"{SERVER}/Medication/med", True),
+        (None, f"{SERVER}/Medication/med", f"{ELSEWHERE}/Medication/med", False),
+        (None, f"{SERVER}/Medication/med", "Medication/med", True),
+        (None, None, f"{ELSEWHERE}/Medication/med", True),
+        (
+            SERVER,
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7",
+            "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7",
+            True,
+        ),
+    ],
+)
+def test_the_same_id_on_another_server_is_another_product(
+    server: str | None, home: str | None, reference: str, found: bool
+) -> None:
+    entry: Json = {"resource": {"resourceType": "Medication", "id": "med"}} | ({"fullUrl": home} if home else {})
+    prefetch = {"medications": {"resourceType": "Bundle", "entry": [entry]}}
+    record = take_record("p1", prefetch, None, None, server=server)
+    assert bool(record.medication(reference)) is found
+
+
+@pytest.mark.parametrize("kind", ["MedicationOrder", "ProcedureRequest", "Medicationrequest"])
+def test_a_draft_of_another_version_of_fhir_is_named_and_leaves_the_orders_open(kind: str) -> None:
+    old = draft() | {"resourceType": kind, "id": "old"}
+    record = take_record("p1", None, {"resourceType": "Bundle", "entry": [{"resource": old}]}, None)
+    assert f"{kind}/old: cannot be read as FHIR R4 and was left out" in record.remarks
+    assert DRAFTS in record.withheld
+    fact = ordered(old)
+    assert fact.state == "unknown"
+
+
+@pytest.mark.parametrize("kind", ["NutritionOrder", "DeviceRequest", "Encounter", "Practitioner"])
+def test_a_draft_that_orders_something_else_is_no_remark(kind: str) -> None:
+    record = take_record("p1", None, {"entry": [{"resource": {"resourceType": kind, "id": "x"}}]}, None)
+    assert (record.remarks, DRAFTS in record.withheld) == ((), False)
 
 
 def test_ingredients_of_a_medication_are_read_contained_or_supplied() -> None:

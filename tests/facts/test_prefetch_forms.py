@@ -267,6 +267,7 @@ WITHHELD: dict[str, tuple[Callable[[Json], Any], str]] = {
     "next page, no list": (lambda value: page(value, link={"relation": "next"}), "came in part only"),
     "larger total": (lambda value: page(value, total=len(value["entry"]) + 1), "came in part only"),
     "total as text": (lambda value: page(value, total="many"), "came in part only"),
+    "total below zero": (lambda value: page(value, total=-1), "came in part only"),
     "total that counts a match which is an outcome": (
         lambda value: page(and_entry(value, {"resource": issue("warning")}), total=len(value["entry"]) + 1),
         "came in part only",

@@ -50,6 +50,9 @@ def test_the_listed_server_is_known_in_each_of_its_spellings_and_below_its_path(
         "https://ehr.example.org/fhir?x=1",
         "https://ehr.example.org/fhir#x",
         "https://ehr.example.org/fhir;x",
+        "http\u017f://ehr.example.org/fhir",  # the long s and the Kelvin sign are s and k to a regex without case
+        "https://ehr.example.org/fhir/\u017f",
+        "https://ehr.example.org/fhir/\u212a",
         "https://ehr@evil.example/fhir",
         "https://ehr.example.org@evil.example/fhir",
         "https://ehr.example.org:secret@evil.example/fhir",
@@ -169,6 +172,8 @@ def test_what_the_resolver_of_this_machine_makes_of_odd_numbers_is_refused_too(h
         ("https://ehr.example.org:443/fhir/Observation?a=b|c%20d", "/fhir/Observation?a=b|c%20d"),
         ("https://ehr.example.org/other/Observation?a=b", None),
         ("https://ehr.example.org/fhir/../other?a=b", None),
+        ("https://ehr.example.org/fhir?page=\u017f", None),
+        ("http\u017f://ehr.example.org/fhir?page=2", None),
         ("https://ehr.example.org/fhir/%2e%2e/other?a=b", None),
         ("http://ehr.example.org/fhir/Observation?a=b", None),
         ("https://ehr.example.org:8443/fhir/Observation", None),
@@ -181,6 +186,15 @@ def test_what_the_resolver_of_this_machine_makes_of_odd_numbers_is_refused_too(h
 )
 def test_a_next_link_is_followed_only_below_the_server_of_the_call(url: str, target: str | None) -> None:
     assert BaseUrl.parse(EHR).target_of(url) == target
+
+
+@pytest.mark.parametrize("url", ["https://ehr.example.org?page=2", "https://ehr.example.org/?page=2"])
+def test_a_next_link_of_a_server_without_a_path_is_a_path_all_the_same(url: str) -> None:
+    assert BaseUrl.parse("https://ehr.example.org").target_of(url) == "/?page=2"
+
+
+def test_a_host_is_no_other_host_that_only_looks_like_it_in_lower_case() -> None:
+    assert listed(["https://ekr.example.org/fhir"], "https://e\u212ar.example.org/fhir") is None
 
 
 def _connect(base: BaseUrl, addresses: list[str], host: str, port: int) -> None:

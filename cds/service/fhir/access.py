@@ -11,10 +11,12 @@ Source: https://cds-hooks.hl7.org/2.0/#fhir-resource-access
 from __future__ import annotations
 
 import asyncio
+import functools
+import math
 import re
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,6 +28,7 @@ from cds.service.answers import Refusal
 from cds.service.fhir.network import BaseUrl, NotAllowed, Pinned, checked, listed, look_up
 from cds.service.fhir.scopes import Grant, Interaction, Reach, reach, read_scopes
 from cds.service.json_input import InvalidJson, parse_json
+from cds.service.limits import codings_in, parts_of, resources_in
 from cds.service.settings import Settings
 
 MEDICATIONS: Final = "org.prenatal-cds.medications"
@@ -33,13 +36,15 @@ MEDICATIONS: Final = "org.prenatal-cds.medications"
 count as rows of that search, and hide that it came in part."""
 
 _MAX_MEDICATIONS: Final = 20
+_SHARE: Final = 0.75
+"""Of the time that a call has left; the rest is for the advice."""
 _LONG: Final = 100_000  # bytes; some 10 ms of parsing
 _TOKEN: Final = re.compile(r"\{\{(.*?)\}\}")
 _MEDICATION: Final = re.compile(r"Medication/[A-Za-z0-9\-.]{1,64}")
 _PATIENT: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 _ORDERS: Final = ("MedicationRequest", "MedicationStatement")
 
-LookUp = Callable[[str, int], Awaitable[list[str]]]
+LookUp = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 Json = dict[str, Any]
 
 
@@ -56,12 +61,18 @@ class Found:
     """A request with all that could be had, and without its token.
 
     ``gaps`` maps each part that was to be fetched and did not come whole to a key of `cds.facts.record.NOT_FETCHED`;
-    ``fetched`` counts the parts of which something came.
+    ``fetched`` counts the parts of which something came, ``asked`` names all that were to be fetched.
     """
 
     request: HookRequest
     gaps: Mapping[str, str] = field(default_factory=dict)
     fetched: int | None = None
+    asked: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """For each part that was to be fetched: ok, or why it did not come whole."""
+        return tuple(self.gaps.get(key, "ok") for key in self.asked)
 
 
 @dataclass(frozen=True)
@@ -75,20 +86,29 @@ class _Query:
 
 
 class FhirAccess:
-    """Completes requests; holds settings only, nothing of any call. ``look_up`` finds the addresses of a host."""
+    """Completes requests; holds settings and names that are being looked up, nothing of a patient or a token.
+
+    ``look_up`` finds the addresses of a host.
+    """
 
     def __init__(self, settings: Settings, look_up: LookUp = look_up) -> None:
         self._settings = settings
         self._look_up = look_up
+        self._lookups: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
         self._tls = ssl.create_default_context(cafile=settings.fhir_ca_file)
 
     async def complete(
-        self, request: HookRequest, templates: Mapping[str, str], servers: tuple[str, ...] | None = None
+        self,
+        request: HookRequest,
+        templates: Mapping[str, str],
+        servers: tuple[str, ...] | None = None,
+        remaining: float = math.inf,
     ) -> Found:
         """Fetch what ``templates`` (prefetch key -> template) ask for and the request does not hold.
 
-        ``servers`` are the FHIR servers of this client; None: those of the settings. Raises Refusal (400) when the
-        access is for another patient.
+        ``servers`` are the FHIR servers of this client; None: those of the settings. ``remaining`` are the seconds in
+        which the whole call must be answered: a server that hangs must leave time for advice without it.
+        Raises Refusal (400) when the access is for another patient.
         """
         access = request.fhir_authorization
         plain = request.model_copy(update={"fhir_authorization": None})
@@ -107,31 +127,61 @@ class FhirAccess:
         if not missing and not pages and not _medications(plain, given, base):
             return Found(plain)
         if base is None:
-            return Found(plain, dict.fromkeys([*missing, *pages], "not-listed"), 0)
+            unasked = dict.fromkeys([*missing, *pages], "not-listed")
+            return Found(plain, unasked, 0, tuple(unasked))
         for key in pages:
             target = base.target_of(str(_next_of(given[key])))
             # A next link to anywhere else is not followed; the part stays what it is, the beginning of a list.
             if target is not None:
                 missing[key] = _Query(templates[key].partition("?")[0], target, so_far=given[key])
-        call = _Call(self._settings, base, access, plain.context.patient_id)
-        await call.run(plain, missing, self._look_up, self._tls)
-        return Found(plain.model_copy(update={"prefetch": {**given, **call.found} or None}), call.gaps, call.parts)
+        call = _Call(self._settings, base, access, plain, remaining * _SHARE)
+        await call.run(missing, self._addresses_of, self._tls)
+        fuller = plain.model_copy(update={"prefetch": {**given, **call.found} or None})
+        return Found(fuller, call.gaps, call.parts, tuple(missing))
+
+    async def _addresses_of(self, host: str, port: int) -> list[str]:
+        """Look a host up, once for all calls that wait for it.
+
+        A lookup that hangs goes on in its thread when its call gave up; one for each call would take every thread.
+        """
+        key = (host, port)
+        if key not in self._lookups:
+            self._lookups[key] = asyncio.ensure_future(self._look_up(host, port))
+            self._lookups[key].add_done_callback(functools.partial(self._looked_up, key))
+        return await asyncio.shield(self._lookups[key])
+
+    def _looked_up(self, key: tuple[str, int], task: asyncio.Task[list[str]]) -> None:
+        del self._lookups[key]
+        if not task.cancelled():
+            task.exception()  # seen, even when no call waits for it any more
 
 
 class _Call:
     """The fetches of one hook call: what came (`found`), what did not (`gaps`)."""
 
-    def __init__(self, settings: Settings, base: BaseUrl, access: FhirAuthorization, patient_id: str) -> None:
+    def __init__(
+        self, settings: Settings, base: BaseUrl, access: FhirAuthorization, request: HookRequest, seconds: float
+    ) -> None:
         self._settings = settings
         self._base = base
         self._access = access
-        self._patient_id = patient_id
+        self._request = request
+        self._patient_id = request.context.patient_id
         self._grants: tuple[Grant, ...] = read_scopes(access.scope)
+        # A Patient that a user may read as well says nothing about whose the `patient/` scopes are.
+        readers = [grant for grant in self._grants if grant.allows("Patient", "read")]
+        self._reading_her_proves = all(grant.context == "patient" for grant in readers)
         self._room = settings.fhir_max_bytes
+        # What is fetched counts like what was sent: a record of any size would hold up every other call.
+        given = parts_of(request)
+        self._resources = settings.max_entries - resources_in(given)
+        self._codings = settings.max_codings - codings_in(given)
         # A lifetime that is not told is taken as one that outlasts these seconds; the server refuses if it does not.
-        lifetime = settings.fhir_timeout_seconds if access.expires_in is None else access.expires_in
-        self._seconds = min(settings.fhir_timeout_seconds, lifetime)
+        lifetime = math.inf if access.expires_in is None else access.expires_in
+        self._seconds = min(settings.fhir_timeout_seconds, seconds, lifetime)
         self._pool: httpcore.AsyncConnectionPool
+        self._group: asyncio.TaskGroup
+        self._products: set[str] = set()
         self.found: Json = {}
         self.gaps: dict[str, str] = {}
 
@@ -139,31 +189,29 @@ class _Call:
     def parts(self) -> int:
         return len(self.found.keys() - {MEDICATIONS})
 
-    async def run(self, request: HookRequest, queries: Mapping[str, _Query], look_up: LookUp, tls: Any) -> None:
+    async def run(self, queries: Mapping[str, _Query], look_up: LookUp, tls: Any) -> None:
         """Fetch until all is there or the time is up. Connections close at the end, idle or not."""
         if self._seconds <= 0:
             self.gaps = dict.fromkeys(queries, "expired")
             return
         allowed = {key: query for key, query in queries.items() if self._reach(query) is not Reach.NONE}
         self.gaps = dict.fromkeys(queries.keys() - allowed.keys(), "no-scope")
-        if not allowed and not self._medications(request):
+        if not allowed and not self._medications():
             return
         unfinished = dict.fromkeys(allowed, "late")
         try:
             async with asyncio.timeout(self._seconds):
                 addresses = await self._addresses(look_up)
-                async with httpcore.AsyncConnectionPool(
+                self._pool = httpcore.AsyncConnectionPool(
                     ssl_context=tls,
                     max_connections=self._settings.fhir_connections,
                     retries=1,
                     network_backend=Pinned(self._base, addresses),
-                ) as self._pool:
-                    async with asyncio.TaskGroup() as group:
-                        for key, query in allowed.items():
-                            group.create_task(self._part(key, query, unfinished))
-                    async with asyncio.TaskGroup() as group:
-                        for name in self._medications(request):
-                            group.create_task(self._medication(name))
+                )
+                async with self._pool, asyncio.TaskGroup() as self._group:
+                    for key, query in allowed.items():
+                        self._group.create_task(self._part(key, query, unfinished))
+                    self._ask_for_products()
         except TimeoutError:
             pass
         except _Failure as failure:
@@ -175,7 +223,7 @@ class _Call:
 
     def _reach(self, query: _Query) -> Reach:
         # That the token could read the patient proves as much as the client's word that it is for her.
-        is_hers = self._access.patient is not None or "patient" in self.found
+        is_hers = self._access.patient is not None or ("patient" in self.found and self._reading_her_proves)
         interaction: Interaction = "search" if query.id is None else "read"
         return reach(self._grants, query.kind, interaction, token_is_hers=is_hers)
 
@@ -199,11 +247,20 @@ class _Call:
             unfinished[key] = failure.reason
         else:
             del unfinished[key]
+        if query.kind in _ORDERS:
+            self._ask_for_products()
 
-    def _medications(self, request: HookRequest) -> list[str]:
+    def _ask_for_products(self) -> None:
+        """Of the orders that are there by now: a part that hangs must not cost the products of the others."""
+        for name in self._medications():
+            if name not in self._products and len(self._products) < _MAX_MEDICATIONS:
+                self._products.add(name)
+                self._group.create_task(self._medication(name))
+
+    def _medications(self) -> list[str]:
         if self._reach(_Query("Medication", "", id="")) is Reach.NONE:
             return []
-        return _medications(request, {**(request.prefetch or {}), **self.found}, self._base)
+        return _medications(self._request, {**(self._request.prefetch or {}), **self.found}, self._base)
 
     async def _medication(self, name: str) -> None:
         """A product that an order refers to; without it the order stays one of an unknown product."""
@@ -229,6 +286,9 @@ class _Call:
             sent = await self._get(target)
             page = _searchset(sent, self._patient_id)
             so_far = self.found[key] = _joined(so_far, page)
+            if any(_is_of_another(row, self._patient_id) for row in _rows(page)):
+                # Another question was answered than the one that was asked: what is missing here proves nothing.
+                raise _Failure("failed")
             url = _next_of(page)
             target = None if url is None else self._base.target_of(url)
             if url is None and "total" not in sent and len(_rows(sent)) >= self._settings.fhir_page_size:
@@ -258,11 +318,14 @@ class _Call:
             raise _Failure("failed") from None
         try:
             # In a thread when it takes long: other requests, and our own deadline, go on meanwhile.
-            value = await asyncio.to_thread(parse_json, body) if len(body) > _LONG else parse_json(body)
+            value, codings = await asyncio.to_thread(_parsed, body) if len(body) > _LONG else _parsed(body)
         except InvalidJson:
             raise _Failure("failed") from None
-        if not isinstance(value, dict):
+        resources = resources_in([value])
+        if not isinstance(value, dict) or resources > self._resources or codings > self._codings:
             raise _Failure("failed")
+        self._resources -= resources
+        self._codings -= codings
         return value
 
     async def _body(self, response: httpcore.Response) -> bytes:
@@ -273,15 +336,26 @@ class _Call:
             raise _Failure("failed")
         unpack = zlib.decompressobj(wbits=31) if encoding == b"gzip" else None
         chunks: list[bytes] = []
-        async for chunk in response.aiter_stream():
-            chunks.append(unpack.decompress(chunk, self._room + 1) if unpack else chunk)
-            self._room -= len(chunks[-1])
-            if self._room < 0:
-                self._room = 0
-                raise _Failure("failed")
-        if unpack and not unpack.eof:
+        whole = False
+        try:
+            async for chunk in response.aiter_stream():
+                chunks.append(unpack.decompress(chunk, self._room + 1) if unpack else chunk)
+                self._room -= len(chunks[-1])
+                if self._room < 0:
+                    raise _Failure("failed")
+            whole = unpack is None or unpack.eof
+        finally:
+            if not whole:  # one endless answer must not cost the others their room
+                self._room += sum(map(len, chunks))
+        if not whole:
             raise _Failure("failed")
         return b"".join(chunks)
+
+
+def _parsed(body: bytes) -> tuple[Any, int]:
+    """The value, and how many codings it holds. Raises InvalidJson."""
+    value = parse_json(body)
+    return value, codings_in([value]) if isinstance(value, dict) else 0
 
 
 def _missing(request: HookRequest, templates: Mapping[str, str], page_size: int) -> Iterator[tuple[str, _Query]]:
@@ -316,7 +390,8 @@ def _searchset(page: Json, patient_id: str) -> Json:
     A server may ignore a filter and say so: then there are more rows, not fewer. The note is left out, and so are rows
     of other patients, which nobody asked for.
     """
-    rows = page.get("entry", [])
+    rows = page.get("entry")
+    rows = [] if rows is None else rows  # as `cds.facts.record` reads what a client sends
     if page.get("resourceType") != "Bundle" or page.get("type") != "searchset" or not isinstance(rows, list):
         raise _Failure("failed")
     kept = [row for row in rows if not _ignored_filter(row)]

@@ -25,7 +25,7 @@ Network = IPv4Network | IPv6Network
 _URL: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9\-._]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9\-._~]+)*)/?(?P<query>\?[\x21\x24-\x3b\x3d\x3f-\x7e]*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,  # without ASCII the long s and the Kelvin sign pass for s and k
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")  # what the URL standard takes for the end of an IPv4 address
@@ -71,7 +71,9 @@ class BaseUrl:
             other, target = _parse(url)
         except ValueError:
             return None
-        return target if self.covers(other) else None
+        if not self.covers(other):
+            return None
+        return target if target.startswith("/") else f"/{target}"
 
     @property
     def authority(self) -> str:
