@@ -27,15 +27,15 @@ from cds.service import feedback, hook_call, operations
 from cds.service.answers import Endpoint, guarded, http_error, json_answer
 from cds.service.cors import Cors
 from cds.service.envelope import Envelope
-from cds.service.fhir_access import FhirAccess
+from cds.service.fhir.access import FhirAccess
 from cds.service.limits import Busy, Gate, in_turn
 from cds.service.log import make_logger
 from cds.service.metrics import Metrics
 from cds.service.operations import Check
-from cds.service.reload import Reloader, start_with
+from cds.service.process.reload import Reloader, start_with
 from cds.service.ruleset import RuleSet
 from cds.service.settings import Settings
-from cds.service.trust import ClientTrust, Trust
+from cds.service.trust.tokens import ClientTrust, Trust
 
 # Named one by one because `*` does not cover Authorization (Fetch standard, CORS-unsafe request-header
 # names).

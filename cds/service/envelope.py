@@ -10,9 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.service.answers import internal_error
-from cds.service.client import client_of
 from cds.service.log import fault
 from cds.service.metrics import NONE, metrics_of
+from cds.service.trust.client import client_of
 
 
 class Envelope:

@@ -18,10 +18,10 @@ from cds.feedback import Store, StoreUnavailable
 from cds.hooks import parse_feedback
 from cds.service.answers import Refusal, json_answer, note
 from cds.service.body import read_json
-from cds.service.client import client_of
 from cds.service.metrics import metrics_of
 from cds.service.ruleset import RuleSet
 from cds.service.settings import Settings
+from cds.service.trust.client import client_of
 
 # How many bodies may wait for a store that hangs; each may be as large as the largest body.
 _MAX_WAITING: Final = 64

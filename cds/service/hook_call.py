@@ -13,14 +13,14 @@ from starlette.responses import Response
 from cds.hooks import parse_request, to_json
 from cds.service.answers import Refusal, json_answer, note
 from cds.service.body import read_json
-from cds.service.client import client_of
-from cds.service.fhir_access import FhirAccess
+from cds.service.fhir.access import FhirAccess
 from cds.service.json_input import dump_json
 from cds.service.language import negotiate
 from cds.service.limits import check_size, deadline_of
 from cds.service.metrics import metrics_of
 from cds.service.ruleset import RuleSet
 from cds.service.settings import BASE_URL, Settings
+from cds.service.trust.client import client_of
 
 
 async def discovery(request: Request) -> Response:

@@ -30,7 +30,7 @@ from starlette.types import Scope
 
 import cds
 from cds.facts.record import NOT_FETCHED
-from cds.service.refusal import Reason
+from cds.service.trust.refusal import Reason
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"

@@ -19,7 +19,7 @@ from cds.hooks.feedback import Feedback
 from cds.hooks.request import HookRequest
 from cds.service.example import example_body
 from cds.service.settings import Settings
-from cds.service.trust import PROTECTED
+from cds.service.trust.tokens import PROTECTED
 
 _REF: Final = "#/components/schemas/{model}"
 _OUTCOME: Final = {"$ref": "#/components/schemas/OperationOutcome"}
@@ -292,7 +292,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 def _request(plain: dict[str, Any], entry: ServiceEntry) -> dict[str, Any]:
     """HookRequest of one hook: its context, and the prefetch keys of discovery."""
     resource = {"$ref": _REF.format(model="Resource")}
-    value = {"anyOf": [resource, {"type": "null"}]}
+    value = {"anyOf": [resource, {"type": "null"}, {"description": "Anything else is not used; the cards say so."}]}
     prefetch = {
         "type": "object",
         "description": "One member for each key of discovery. null: looked, there is nothing. Left out: not fetched.",

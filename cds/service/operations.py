@@ -15,7 +15,7 @@ from starlette.responses import Response
 import cds
 from cds.service.answers import Refusal, json_answer
 from cds.service.metrics import CONTENT_TYPE
-from cds.service.reload import Reloader
+from cds.service.process.reload import Reloader
 from cds.service.ruleset import RuleSet
 from cds.service.settings import Settings
 

@@ -28,15 +28,15 @@ from cds.service.connection import connection_class
 from cds.service.example import example_body
 from cds.service.log import capture_server_log, fault, make_logger
 from cds.service.metrics import FOLDER_VARIABLE, forget_process
-from cds.service.reload import publish
-from cds.service.replay import FILE_NAME as STORE_FILE
-from cds.service.replay import StoreUnavailable
-from cds.service.server import Server
+from cds.service.process.reload import publish
+from cds.service.process.server import Server
+from cds.service.process.snapshot import UnfitFolder
+from cds.service.process.workers import BEAT_SECONDS, Workers, beat
 from cds.service.settings import ENV_PREFIX, Settings
-from cds.service.snapshot import UnfitFolder
-from cds.service.trust import Trust
-from cds.service.trust_file import TrustError, is_loopback
-from cds.service.workers import BEAT_SECONDS, Workers, beat
+from cds.service.trust.file import TrustError, is_loopback
+from cds.service.trust.replay import FILE_NAME as STORE_FILE
+from cds.service.trust.replay import StoreUnavailable
+from cds.service.trust.tokens import Trust
 
 _BACKLOG: Final = 2048
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL # nosec B104

@@ -34,7 +34,7 @@ from sqlalchemy import URL
 
 from cds.feedback import sqlite_url
 from cds.knowledge.languages import ENGLISH
-from cds.service.fhir_network import BaseUrl
+from cds.service.fhir.network import BaseUrl
 from cds.service.language import look_up
 
 ENV_PREFIX: Final = "PRENATAL_CDS_"

@@ -163,5 +163,5 @@ def test_bare_make_lists_the_targets_and_does_nothing(checkout: Path, machine: P
     assert result.returncode == 0
     targets = [line.split()[1] for line in result.stdout.splitlines()]
     assert targets[:5] == ["help", "install", "peers", "serve", "test"]
-    assert set(targets[5:]) == {"lint", "format", "check", "golden", "lock", "floors", "clean"}
+    assert set(targets[5:]) == {"lint", "format", "check", "audit", "golden", "lock", "floors", "clean"}
     assert not (checkout / ".venv").exists()

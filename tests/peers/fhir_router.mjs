@@ -1,5 +1,6 @@
 // Medplum's FHIR router over its memory repository, behind a check of a bearer token.
 // node fhir_router.mjs RECORDS.json TOKEN: loads an array of resources, prints its port, serves /fhir until stdin closes.
+import "./node20.mjs";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { indexSearchParameterBundle, indexStructureDefinitionBundle } from "@medplum/core";

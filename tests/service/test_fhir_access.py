@@ -32,7 +32,7 @@ from cds.facts.record import NOT_FETCHED
 from cds.hooks import parse_request
 from cds.service import create_app, load_settings
 from cds.service.answers import Refusal
-from cds.service.fhir_access import FhirAccess, Found
+from cds.service.fhir.access import FhirAccess, Found
 from tests.service.conftest import NOON
 from tests.service.fault_ehr import Answer, FaultEhr, Peer, answer, fault_ehr, resource, searchset
 

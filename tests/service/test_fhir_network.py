@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 import httpcore
 import pytest
 
-from cds.service.fhir_network import BaseUrl, NotAllowed, Pinned, checked, listed, look_up
+from cds.service.fhir.network import BaseUrl, NotAllowed, Pinned, checked, listed, look_up
 
 EHR = "https://ehr.example.org/fhir"
 

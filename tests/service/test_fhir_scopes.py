@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cds.service.fhir_scopes import Reach, reach, read_scopes
+from cds.service.fhir.scopes import Reach, reach, read_scopes
 
 NONE, PART, FULL = Reach.NONE, Reach.PART, Reach.FULL
 

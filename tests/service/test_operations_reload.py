@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from cds.assurance.prove import prove
 from cds.service import create_app, load_settings
-from cds.service.snapshot import UnfitFolder, current, fingerprint, locked, make_current, take_snapshot
+from cds.service.process.snapshot import UnfitFolder, current, fingerprint, locked, make_current, take_snapshot
 from tests.knowledge.small_rules import Rules, small_rules
 from tests.service.processes import Load, Served, serving_process
 

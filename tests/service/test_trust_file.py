@@ -24,8 +24,8 @@ from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
 
 from cds.service import SettingsError, create_app, load_settings
-from cds.service.refusal import Reason
-from cds.service.trust_file import CLIENT_KEYS, TrustError, load_trust_file
+from cds.service.trust.file import CLIENT_KEYS, TrustError, load_trust_file
+from cds.service.trust.refusal import Reason
 from tests.service.trusting import PUBLIC_URL, elliptic, rsa_pair
 
 PAGE = Path(__file__).parents[2] / "docs" / "client-trust.md"

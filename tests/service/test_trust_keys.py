@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 
 from cds.service import create_app, load_settings
-from cds.service.jwks import Refresh, RemoteKeys, UnusableKey, read_key, read_key_set
+from cds.service.trust.keys import Refresh, RemoteKeys, UnusableKey, read_key, read_key_set
 from tests.service.trusting import (
     PUBLIC_URL,
     Pair,

@@ -21,8 +21,8 @@ import pytest
 from starlette.applications import Starlette
 
 from cds.service import create_app, load_settings
-from cds.service.replay import FILE_NAME, SeenTokens, StoreUnavailable
 from cds.service.run import check_exposure, greeting
+from cds.service.trust.replay import FILE_NAME, SeenTokens, StoreUnavailable
 from tests.service.trusting import NORTH, PUBLIC_URL, bearer, claims, elliptic, token, write_trust_file
 
 COMMAND = [sys.executable, "-c", "from cds.service import load_settings, serve; serve(load_settings())"]
@@ -111,7 +111,7 @@ def test_two_processes_agree_on_every_one_of_many_tokens(tmp_path: Path) -> None
     script = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from cds.service.replay import SeenTokens\n"
+        "from cds.service.trust.replay import SeenTokens\n"
         "async def main():\n"
         "    seen = SeenTokens(Path(sys.argv[1]))\n"
         "    print([n for n in range(150) if await seen.is_first_use('a', str(n), 2000, 1000)])\n"
@@ -192,7 +192,7 @@ def test_a_store_that_cannot_be_used_is_an_error_and_never_a_first_use(
 
 
 def test_a_full_store_is_an_error_until_tokens_expire(seen: SeenTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cds.service.replay._MOST_PAGES", 10)
+    monkeypatch.setattr("cds.service.trust.replay._MOST_PAGES", 10)
 
     def fill() -> int:
         """How many tokens found room."""

@@ -22,14 +22,14 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cds.service.answers import note, outcome
-from cds.service.client import Client
 from cds.service.json_input import InvalidJson, parse_json
-from cds.service.jwks import Key, KeySource, Refresh, RemoteKeys, StaticKeys
 from cds.service.metrics import metrics_of
-from cds.service.refusal import Reason
-from cds.service.replay import SeenTokens, StoreUnavailable
 from cds.service.settings import Settings
-from cds.service.trust_file import ListedClient, load_trust_file
+from cds.service.trust.client import Client
+from cds.service.trust.file import ListedClient, load_trust_file
+from cds.service.trust.keys import Key, KeySource, Refresh, RemoteKeys, StaticKeys
+from cds.service.trust.refusal import Reason
+from cds.service.trust.replay import SeenTokens, StoreUnavailable
 
 PROTECTED: Final = "/cds-services"
 

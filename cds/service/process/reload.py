@@ -29,9 +29,17 @@ from starlette.applications import Starlette
 import cds
 from cds.knowledge import KnowledgeError
 from cds.service.log import fault
+from cds.service.process.snapshot import (
+    Snapshot,
+    UnfitFolder,
+    current,
+    fingerprint,
+    locked,
+    make_current,
+    take_snapshot,
+)
 from cds.service.ruleset import RuleSet, load_ruleset
 from cds.service.settings import ENV_PREFIX, Settings
-from cds.service.snapshot import Snapshot, UnfitFolder, current, fingerprint, locked, make_current, take_snapshot
 
 _PROVER: Final = "cds.assurance.prove"  # stands after the service in the order of imports: a process, not an import
 _TURN_SECONDS: Final = 0.2

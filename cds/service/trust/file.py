@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from cds.knowledge.source import Item, Reader
-from cds.service.client import Client
-from cds.service.fhir_network import BaseUrl
+from cds.service.fhir.network import BaseUrl
 from cds.service.json_input import InvalidJson, parse_json
-from cds.service.jwks import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, Key, UnusableKey, key_list, read_key
 from cds.service.settings import SettingsError
+from cds.service.trust.client import Client
+from cds.service.trust.keys import DEFAULT_ALGORITHMS, KNOWN_ALGORITHMS, Key, UnusableKey, key_list, read_key
 
 LONGEST_TOKEN_SECONDS: Final = 86_400
 

@@ -1,7 +1,7 @@
 """Several processes behind one port: started, watched, told about signals, replaced when one dies or hangs.
 
 uvicorn's own supervisor is not used: it answers signal HUP by new processes that load whatever stands on disk, ends
-the service when one of them cannot start, and knows only its own server (see `cds.service.server`).
+the service when one of them cannot start, and knows only its own server (see `cds.service.process.server`).
 """
 
 from __future__ import annotations

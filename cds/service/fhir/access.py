@@ -23,8 +23,8 @@ import httpcore
 
 from cds.hooks import FhirAuthorization, HookRequest
 from cds.service.answers import Refusal
-from cds.service.fhir_network import BaseUrl, NotAllowed, Pinned, checked, listed, look_up
-from cds.service.fhir_scopes import Grant, Interaction, Reach, reach, read_scopes
+from cds.service.fhir.network import BaseUrl, NotAllowed, Pinned, checked, listed, look_up
+from cds.service.fhir.scopes import Grant, Interaction, Reach, reach, read_scopes
 from cds.service.json_input import InvalidJson, parse_json
 from cds.service.settings import Settings
 

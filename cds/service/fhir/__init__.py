@@ -1,0 +1,1 @@
+"""FHIR access: `access` fetches what prefetch lacks, within `scopes` and over a guarded `network`."""
