@@ -17,10 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from cds.service.connection import _REFUSALS
+from cds.service.settings import Settings
 from tests.peers import installed
 from tests.transcripts import ROOT, assert_printed, links, run, transcripts
 
 Json = dict[str, Any]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 PAGE = (ROOT / "docs" / "integration.md").read_text(encoding="utf-8")
 FILES: dict[str, str] = dict(re.findall(r"```json (\S+\.json)\n(.*?)```", PAGE, flags=re.DOTALL))
 SHOWN = transcripts(PAGE)
@@ -135,7 +138,8 @@ def test_every_template_is_a_read_or_a_search_by_patient_code_and_status(base: s
 def test_every_status_that_the_service_can_answer_is_explained() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "cds" / "service").glob("*.py"))
     answered = {int(status) for status in re.findall(r"\b(?:Refusal|outcome)\(\s*(\d{3}),", source)}
-    assert answered >= {400, 404, 405, 408, 412, 413, 415}
+    answered |= set(_REFUSALS)
+    assert answered >= {400, 404, 405, 408, 412, 413, 414, 415, 431, 503}
     assert answered <= {int(status) for status, *_ in table("status")}
 
 
@@ -191,6 +195,23 @@ def _kind(action: Json) -> tuple[str, ...]:
     return (action["type"], resource["resourceType"], resource["status"], *more)
 
 
-@pytest.mark.parametrize("link", dict.fromkeys(links(PAGE)))
-def test_every_link_of_the_page_leads_somewhere(link: str) -> None:
-    assert link.startswith("https://") or (ROOT / "docs" / link).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_every_page_leads_somewhere(page: Path) -> None:
+    found = dict.fromkeys(links(page.read_text(encoding="utf-8")))
+    local = [link for link in found if not link.startswith("https://")]
+    assert [link for link in local if not (page.parent / link.partition("#")[0]).exists()] == []
+
+
+def test_every_default_that_a_table_of_a_page_tells_is_that_of_the_settings() -> None:
+    told = [
+        (page.name, name.lower(), float(number.replace(",", "")))
+        for page in PAGES
+        for name, number in re.findall(
+            r"^\| `(?:PRENATAL_CDS_)?(\w+)`[^|]*\| ([\d,.]+)(?= |;)",
+            page.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+    ]
+    assert len(told) > 15
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert [row for row in told if row[1] in defaults and row[2] != defaults[row[1]]] == []

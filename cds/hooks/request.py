@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -31,6 +33,7 @@ from cds.hooks.wire import WireModel
 _ID: Final = r"[A-Za-z0-9\-.]{1,64}"
 FhirId = Annotated[str, StringConstraints(pattern=rf"^{_ID}$")]
 TypedId = Annotated[str, StringConstraints(pattern=rf"^[A-Z][A-Za-z]{{0,63}}/{_ID}$")]
+_ORDER: Final = re.compile(r"(?!OperationOutcome$)[A-Z][A-Za-z]{1,39}")  # the type of a resource that may be an order
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")]
 
 
@@ -51,9 +54,24 @@ def _bundle(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("is not a Bundle")
     if "entry" in value and not entries_are_a_list:
         raise ValueError("has an entry that is not an array")
+    # None can be read: an answer without cards would look like advice on orders that nobody saw.
+    if value.get("entry") and not any(map(_holds_an_order, value["entry"])):
+        raise ValueError("has entries, and in none of them a resource with its resourceType")
     return value
 
 
+def _holds_an_order(entry: Any) -> bool:
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    return isinstance(kind, str) and bool(_ORDER.fullmatch(kind))
+
+
+_RESOURCE: Final = {
+    "type": "object",
+    "properties": {"resourceType": {"type": "string", "pattern": f"^{_ORDER.pattern}$"}},
+    "required": ["resourceType"],
+}
+_ENTRY: Final = {"type": "object", "properties": {"resource": _RESOURCE}, "required": ["resource"]}
 RawBundle = Annotated[
     dict[str, Any],
     AfterValidator(_bundle),
@@ -61,7 +79,10 @@ RawBundle = Annotated[
         {
             "type": "object",
             "description": "FHIR Bundle whose entries hold the unsigned orders.",
-            "properties": {"resourceType": {"const": "Bundle"}, "entry": {"type": "array"}},
+            "properties": {
+                "resourceType": {"const": "Bundle"},
+                "entry": {"type": "array", "anyOf": [{"maxItems": 0}, {"contains": _ENTRY}]},
+            },
             "anyOf": [{"required": ["resourceType"]}, {"required": ["entry"]}],
         }
     ),
@@ -117,6 +138,11 @@ def _bearer(kind: str) -> str:
     return kind
 
 
+def _whole(number: object) -> object:
+    """300.0 is a whole number in JSON, and so some clients write it."""
+    return int(number) if isinstance(number, float | Decimal) and number == number // 1 else number
+
+
 class FhirAuthorization(WireModel):
     """The access that the client lends for one call (cds-hooks_2.0@66 to @71); its names have no camelCase.
 
@@ -129,7 +155,7 @@ class FhirAuthorization(WireModel):
 
     access_token: Annotated[SecretStr, AfterValidator(_sendable)]
     token_type: Annotated[str, AfterValidator(_bearer)]
-    expires_in: StrictInt | None = None
+    expires_in: Annotated[StrictInt | None, BeforeValidator(_whole)] = None
     scope: str
     subject: str | None = None
     patient: FhirId | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Final
 
 from starlette.datastructures import Headers
@@ -29,7 +30,7 @@ def _check_content_type(headers: Headers) -> None:
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
         raise Refusal(415, "not-supported", "The content type is not JSON; send Content-Type: application/json.")
     charset = parameters.replace(" ", "").replace('"', "").lower()
-    if "charset=" in charset and "charset=utf-8" not in charset:
+    if "charset=" in charset and not re.search(r"charset=utf-?8(;|$)", charset):
         raise Refusal(415, "not-supported", "The character set is not UTF-8; send UTF-8.")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "not-supported", "The body is compressed; send it without Content-Encoding.")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cds.hooks import operation_outcome
@@ -61,6 +63,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._called = False
         self._status = 400
+        self._data = b""
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
 
@@ -80,6 +83,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._called = False
+        self._data = data
         super().data_received(data)
         # A header that never ends reaches no callback of the parser; its bytes are counted here.
         if self._in_head and not self._called:
@@ -122,6 +126,25 @@ class Connection(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             # Also bounds a body that still drips after its answer, and empty lines between requests.
             self._expect_head(self.timeout_keep_alive + self._head_seconds)
+
+    # -- another protocol asked for
+
+    def _should_upgrade(self) -> bool:
+        """Asked by uvicorn when the parser has found an offer of another protocol: take it to the method below."""
+        return self.scope["method"] != "CONNECT"
+
+    def handle_websocket_upgrade(self) -> None:
+        """Stay with HTTP/1.1 (RFC 9110 section 7.8), called while the parser tells that the head is at its end.
+
+        Java's HttpClient offers HTTP/2 in this way on each call without TLS. The parser then takes no body, so that
+        uvicorn would answer a call without one; the head is read again without the offer, then what came behind it.
+        """
+        told = sys.exc_info()[1]
+        behind = self._data[told.args[0] :] if isinstance(told, httptools.HttpParserUpgrade) else b""
+        line = b" ".join([self.scope["method"].encode(), self.url, b"HTTP/" + self.scope["http_version"].encode()])
+        headers = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([line, *headers, b"", behind]))
 
     # -- refusing
 

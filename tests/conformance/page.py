@@ -29,7 +29,8 @@ BALLOT = """\
 Offered where a 2.0 client is not disturbed.
 
 - OperationOutcome on errors: on every answer that is not 2xx (`each_refusal_has_its_status_and_an_operation_outcome`),
-  a refused preflight included. Only bytes that are no HTTP request get a plain 400 of the HTTP server.
+  a refused preflight (`a_refused_preflight_is_an_operation_outcome_too`) and bytes that are no HTTP request
+  (`bytes_that_are_no_sound_request_are_refused_in_our_own_words`) included.
 - `version` and `hookVersion` in discovery: members of each service; `2.0.1`, and the version that the hook's page
   publishes (`each_service_tells_the_versions_that_the_3_0_ballot_adds`).
 - Reasons of `http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes`: three general ones are choices on every
@@ -70,7 +71,7 @@ def _proof(row: Requirement) -> str:
         path, _, name = test.partition("::")
         tests.setdefault(path, []).append(f"`{name.removeprefix('test_')}`")
     return (
-        "; ".join([f"{path}: {', '.join(names)}" for path, names in tests.items()])
+        "; ".join([f"[{path}](../tests/{path}): {', '.join(names)}" for path, names in tests.items()])
         or row.reason
         or f"Not yet: {row.pending}."
     )

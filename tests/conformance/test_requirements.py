@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.page import PAGE, markdown
+from tests.conformance.page import BALLOT, PAGE, markdown
 from tests.conformance.requirements import Requirement, load
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -79,6 +80,12 @@ def test_the_duties_are_those_of_the_numbered_list() -> None:
     assert [(row.id, row.section, row.strength) for row in REQUIREMENTS] == listed
     sentences = {row["Requirement"].strip() for row in rows}
     assert not [row.id for row in REQUIREMENTS if row.duty in sentences], "duties are told in our own words"
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(\w+)`\)", BALLOT))
+def test_what_the_page_says_of_the_ballot_is_shown_by_tests_that_exist(name: str) -> None:
+    files = (*TESTS.glob("conformance/test_*.py"), *TESTS.glob("service/test_*.py"))
+    assert any(f"test_{name}" in _named(file)[0] for file in files)
 
 
 def test_the_page_is_up_to_date() -> None:

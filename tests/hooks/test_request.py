@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -83,6 +84,28 @@ def test_a_bundle_without_type_or_resource_type_is_accepted_because_browsers_sen
     context = parse_request(_with("context.draftOrders", {"entry": []}), hook="order-select").context
     assert isinstance(context, OrderSelectContext)
     assert context.draft_orders == {"entry": []}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        {},
+        {"fullUrl": CANARY},
+        {"resource": {"id": CANARY, "status": "draft"}},
+        {"resourceType": "MedicationRequest", "id": CANARY},
+        {"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "diagnostics": CANARY}]}},
+    ],
+    ids=["null", "empty", "address alone", "no type", "no wrapping", "error of the client"],
+)
+def test_draft_orders_of_which_none_can_be_read_are_refused_and_not_taken_for_none(entry: Any) -> None:
+    """One that can be read is enough: then a card is possible, and says what was not read."""
+    error = _refusal(_with("context.draftOrders", {"resourceType": "Bundle", "entry": [entry, entry]}))
+    assert error.place == "context.draftOrders"
+    assert CANARY not in str(error)
+    order = {"resource": {"resourceType": "MedicationRequest"}}
+    for entries in ([], [entry, order]):
+        parse_request(_with("context.draftOrders", {"resourceType": "Bundle", "entry": entries}), hook="order-select")
 
 
 @pytest.mark.parametrize("nothing", [..., None, {}])
@@ -232,6 +255,13 @@ def test_access_without_a_patient_and_with_an_unknown_member_is_accepted() -> No
     access = parse_request(_lent(patient=..., more=CANARY), hook="order-select").fhir_authorization
     assert access is not None
     assert (access.patient, access.expires_in, access.scope) == (None, 300, "patient/*.rs")
+
+
+@pytest.mark.parametrize("seconds", [300, 300.0, Decimal("300.0"), Decimal("3E+2")])
+def test_the_lifetime_of_a_token_is_a_whole_number_however_it_is_written(seconds: Any) -> None:
+    access = parse_request(_lent(expires_in=seconds), hook="order-select").fhir_authorization
+    assert access is not None
+    assert (access.expires_in, type(access.expires_in)) == (300, int)
 
 
 def test_access_without_the_server_it_is_for_is_refused() -> None:

@@ -95,7 +95,8 @@ def test_a_valid_call_is_answered_with_an_array_of_cards(client: httpx.Client, b
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "application/fhir+json", "Application/JSON"]
+    "content_type",
+    ["application/json; charset=utf-8", "application/json;charset=UTF8", "application/fhir+json", "Application/JSON"],
 )
 def test_each_spelling_of_the_json_content_type_is_accepted(
     client: httpx.Client, body: dict[str, Any], content_type: str
@@ -231,6 +232,7 @@ def test_a_wrong_method_is_405_and_names_the_right_one(
         {"Content-Type": "application/jsonp"},
         {"Content-Type": f"application/xml; {CANARY}"},
         {"Content-Type": "application/json; charset=utf-16"},
+        {"Content-Type": "application/json; charset=utf-80"},
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
         {"Content-Type": ""},
     ],

@@ -73,6 +73,33 @@ def test_http_1_0_is_answered_whole_and_the_connection_closed(server: str, cramp
     assert json.loads(content)["cards"]
 
 
+@pytest.mark.parametrize(
+    "offer",
+    [
+        "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+        "Connection: upgrade\nUpgrade: websocket\nConnection: keep-alive",
+    ],
+    ids=["HTTP/2, as Java's HttpClient", "a web socket"],
+)
+@pytest.mark.parametrize("cut", [0, 20, None], ids=["head alone", "20 bytes behind it", "in one piece"])
+def test_a_call_that_offers_another_protocol_is_answered_in_http_1_1(
+    server: str, cramps_chart: dict[str, Any], offer: str, cut: int | None
+) -> None:
+    body = json.dumps(cramps_chart).encode()
+    head = f"POST {VIEW} HTTP/1.1\n{offer}\nHost: a\nContent-Type: application/json\nContent-Length: {len(body)}"
+    first = head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body[:cut]
+    with socket.create_connection(_address(server), timeout=20) as wire, wire.makefile("rb") as answers:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(2):  # the connection goes on after it
+            wire.sendall(first)
+            if cut is not None:
+                wire.sendall(body[cut:])
+            assert answers.readline().split()[1] == b"200"
+            headers = dict(line.lower().split(b": ", 1) for line in iter(answers.readline, b"\r\n"))
+            assert b"upgrade" not in headers
+            assert json.loads(answers.read(int(headers[b"content-length"])))["cards"]
+
+
 def test_a_client_that_waits_for_100_continue_gets_it_and_then_the_cards(
     server: str, cramps_chart: dict[str, Any]
 ) -> None:
