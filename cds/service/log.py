@@ -114,9 +114,9 @@ def _capture_the_rest(level: str) -> None:
     log = make_logger(level)
 
     def warned(
-        message: Warning | str, category: type[Warning], filename: str, line: int, file: Any = None, code: Any = None
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
     ) -> None:
-        log.warning("library warning", error=category.__name__, at=f"{PurePath(filename).name}:{line}")
+        log.warning("library warning", error=category.__name__, at=f"{PurePath(filename).name}:{lineno}")
 
     def uncaught(_: Any, error: BaseException | None, *__: Any) -> None:
         log.error("not caught", **(fault(error) if error is not None else {}))
