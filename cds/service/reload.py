@@ -206,7 +206,7 @@ class Reloader:
         return printed
 
     def _place(self) -> Path:
-        # Old folders in /tmp are removed by the tidying of many systems, also below a service that runs for weeks.
+        # Many systems tidy old temporary folders away, also below a service that runs for weeks.
         if self._own is not None and not Path(self._own.name).exists():
             self._own.cleanup()
             self._folder = None
