@@ -33,6 +33,7 @@ VOLUME /var/lib/prenatal-cds
 WORKDIR /srv
 USER 10001:10001
 EXPOSE 8000
+# Past any proxy of the environment: it would not reach this address. For another PRENATAL_CDS_PORT set another check.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4).close()"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.build_opener(urllib.request.ProxyHandler({})).open('http://127.0.0.1:8000/health', timeout=4).close()"]
 CMD ["prenatal-cds", "serve", "--host", "0.0.0.0"]

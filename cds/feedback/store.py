@@ -66,6 +66,8 @@ class Store:
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
+        self._refused = False
+        """The last attempt to store something failed."""
 
     def save(self, items: Sequence[FeedbackItem], *, service: str, client: str | None, received_at: datetime) -> None:
         """Store all items in one transaction and return when they are on the disk; what is there already stays as is.
@@ -76,9 +78,13 @@ class Store:
         rows = [_row(item, service, client, received_at) for item in items]
         with self._transaction() as connection:
             connection.execute(insert(FEEDBACK).on_conflict_do_nothing(index_elements=["content_key"]), rows)
+        self._refused = False
 
     def check(self) -> None:
-        """Raise StoreUnavailable when feedback could not be stored now. Makes no file; may take up to the wait."""
+        """Raise StoreUnavailable when feedback could not be stored now. Makes no file; may take up to the wait.
+
+        Writes nothing, except after feedback could not be stored: a full disk shows by a write only.
+        """
         try:
             if self._file is None and not self._path.exists():
                 folder = next(parent for parent in self._path.parents if parent.exists())
@@ -88,7 +94,11 @@ class Store:
         except OSError as error:
             raise StoreUnavailable(_reason(error)) from error
         with self._transaction() as connection:
-            connection.rollback()
+            if self._refused:
+                connection.exec_driver_sql("PRAGMA user_version = 0")  # the value it has; the page is written anew
+            else:
+                connection.rollback()
+        self._refused = False
 
     def close(self) -> None:
         """Give up the connections; a later call opens new ones."""
@@ -106,6 +116,7 @@ class Store:
             # A file that was moved or deleted meanwhile took the rows with it, and SQLite does not tell.
             self._check_file()
         except _FAULTS as error:
+            self._refused = True
             with suppress(*_FAULTS):
                 self.close()
             raise StoreUnavailable(_reason(error)) from error

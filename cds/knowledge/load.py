@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -194,7 +195,7 @@ class _Loader:
     def _hash(self) -> str:
         """SHA-256 over names and bytes of every file that can change advice, site file and profile name included."""
         digest = hashlib.sha256()
-        written = [*self.root.rglob("*.yaml"), *self.root.glob("questionnaires/*.json")]
+        written = [*self._written(), *self.root.glob("questionnaires/*.json")]
         # The founding text explains the rules and reaches no card, as little as their cases do.
         apart = ("sites", "seed.yaml")
         paths = [p for p in sorted(written) if p.relative_to(self.root).parts[0] not in apart]
@@ -204,6 +205,14 @@ class _Loader:
             digest.update(json.dumps([name, hashlib.sha256(content).hexdigest()]).encode())
         digest.update(self.profile.encode())
         return digest.hexdigest()
+
+    def _written(self) -> Iterator[Path]:
+        """The YAML files that are loaded from, also below links; not what editors and mounts keep beside them, such
+        as the dated folder of a ConfigMap, whose name would make another hash of the same rules.
+        """
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from (Path(folder, name) for name in names if name.endswith(".yaml") and not name.startswith("."))
 
     def _topics(self) -> dict[str, Topic]:
         topics: dict[str, Topic] = {}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import PurePath
@@ -96,8 +98,41 @@ class ServerLog(logging.Handler):
         self._log.log(record.levelno, str(record.msg).partition("\n")[0], logger=record.name)
 
 
+class LibraryLog(logging.Handler):
+    """Says that a library had something to say, and where: what it says may quote values, and is often no template."""
+
+    def __init__(self, level: str) -> None:
+        super().__init__(_number(level))
+        self._log = make_logger(level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, "library message", logger=record.name, at=f"{record.filename}:{record.lineno}")
+
+
+def _capture_the_rest(level: str) -> None:
+    """What Python would print by itself, in its own form and with values: warnings, and what nobody caught."""
+    log = make_logger(level)
+
+    def warned(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        log.warning("library warning", error=category.__name__, at=f"{PurePath(filename).name}:{lineno}")
+
+    def uncaught(_: Any, error: BaseException | None, *__: Any) -> None:
+        log.error("not caught", **(fault(error) if error is not None else {}))
+
+    warnings.showwarning = warned
+    sys.excepthook = uncaught
+    threading.excepthook = lambda about: uncaught(None, about.exc_value)
+    sys.unraisablehook = lambda about: uncaught(None, about.exc_value)
+
+
 def capture_server_log(level: str) -> None:
-    """Send the messages of uvicorn and asyncio through ServerLog; their everyday ones only at level debug."""
+    """Send all that is said in this process through our own form: of uvicorn and asyncio the templates (their
+    everyday ones only at level debug), of other libraries only where they said something.
+    """
+    _capture_the_rest(level)
+    logging.getLogger().handlers = [LibraryLog("error" if level == "error" else "warning")]
     least = level if level in ("debug", "error") else "warning"
     for name in ("uvicorn", "asyncio"):
         logger = logging.getLogger(name)

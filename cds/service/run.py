@@ -48,6 +48,8 @@ def serve(settings: Settings) -> None:
     Raises SystemExit after one line for each fault on stderr: 1 for faults in the rules, 2 for an address
     that cannot be used, or that others reach while nothing says who may call, and for faults in the trust file.
     """
+    # A signal for new rules must not end a process that is not ready for it yet, nor be answered by the default.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     check_exposure(settings)
     try:
         # With several workers only to see that they can: each builds its own, an engine cannot be shared.
@@ -56,8 +58,6 @@ def serve(settings: Settings) -> None:
         listeners = _listen(settings)
         greet(greeting(settings, app.state.rules.services.values(), app.state.trust))
         capture_server_log(settings.log_level)
-        # A signal for new rules must not end a process that is not ready for it yet.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if settings.workers > 1:
             app.state.rules.adviser.close()
             _serve_by_several(settings, listeners, app.state.log)

@@ -224,6 +224,14 @@ class Settings(BaseSettings):
         "front (60 is common), or the proxy sends a request into the closing connection.",
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """A file can say `port = true`, which pydantic takes for 1."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("true and false are no value of this setting")
+        return value
+
     @field_validator("fhir_networks", mode="before")
     @classmethod
     def _read_networks(cls, rows: Any) -> Any:
@@ -306,6 +314,9 @@ class Settings(BaseSettings):
                 value = datetime.fromisoformat(value)
             except ValueError:
                 raise ValueError("not ISO 8601; give a time such as 2026-11-22T09:00:00+08:00") from None
+        elif value is not None and not isinstance(value, datetime):
+            # A file can hold a number or a bare date.
+            raise ValueError("not ISO 8601; give a time such as 2026-11-22T09:00:00+08:00")
         if isinstance(value, datetime) and value.tzinfo is None:
             # A wrong zone is missing here and reported by its own validator.
             value = value.replace(tzinfo=_zone(info.data.get("time_zone", "UTC")))
@@ -368,7 +379,7 @@ def _environment() -> dict[str, str]:
 def _read_file(path: Path) -> dict[str, Any]:
     """The settings that a file makes. Raises SettingsError, each line with file and key."""
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        found = tomllib.loads(path.read_text("utf-8-sig"))  # some editors mark UTF-8
     except OSError as error:
         raise SettingsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     except UnicodeDecodeError:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -106,3 +109,26 @@ def test_the_health_check_asks_the_port_that_is_exposed() -> None:
     assert command[:2] == ["python", "-c"]
     compile(command[2], "HEALTHCHECK", "exec")
     assert f"http://127.0.0.1:{last('EXPOSE')}/health" in command[2]
+
+
+class _Fine(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_health_check_goes_past_the_proxy_of_a_hospital() -> None:
+    code = json.loads(last("HEALTHCHECK").partition("CMD ")[2])[2]
+    server = HTTPServer(("127.0.0.1", 0), _Fine)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        here = code.replace(f":{last('EXPOSE')}/", f":{server.server_port}/")
+        nobody = {"http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+        ended = subprocess.run([sys.executable, "-c", here], env=os.environ | nobody, check=False, timeout=30)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert ended.returncode == 0

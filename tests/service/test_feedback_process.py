@@ -165,6 +165,10 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_processes_are_killed_while
     assert stored(file) == Counter([*acknowledged, *(item["card"] for item in unsure)])
 
 
+def told_ready(running: Served) -> dict[str, str]:
+    return dict(httpx.get(f"{running.base}/ready", trust_env=False, timeout=20).json()["checks"])
+
+
 def test_a_full_disk_is_503_until_there_is_room_and_hook_calls_go_on(
     tmp_path: Path, cramps_chart: dict[str, Any]
 ) -> None:
@@ -179,7 +183,10 @@ def test_a_full_disk_is_503_until_there_is_room_and_hook_calls_go_on(
             assert sent < 100, "the limit was never met"
         assert (answer.status_code, answer.json()["issue"][0]["code"]) == (503, "no-store")
         hook_calls_go_on(running, cramps_chart)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4_096, most))
+        assert told_ready(running)["feedback"].startswith("SQLITE_")
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        assert told_ready(running)["feedback"] == "ok"
         assert send(running.base, overridden("there is room again")).status_code == 200
     found = stored(tmp_path / "state" / "feedback.sqlite3")
     assert sent > 3

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cds.service.log import ServerLog, fault, make_logger
 
 CANARY = "canary-7d1f"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_field_that_is_not_on_the_list_never_reaches_the_log(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,3 +63,31 @@ def test_a_closed_error_stream_does_not_fail_the_request(
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
     make_logger("info").error("request")
+
+
+_CARELESS = f"""
+import logging, sys, threading, warnings
+from cds.service.log import capture_server_log
+capture_server_log("info")
+logging.getLogger("some.library").error("patient {CANARY} %s", 1)
+warnings.warn("patient {CANARY}")
+class Bad:
+    def __del__(self): raise ValueError("{CANARY}")
+Bad()
+thread = threading.Thread(target=lambda: int("{CANARY}"))
+thread.start()
+thread.join()
+raise ValueError("{CANARY}")
+"""
+
+
+def test_what_libraries_and_python_print_by_themselves_is_one_line_without_values() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _CARELESS], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+    assert CANARY not in ended.stdout + ended.stderr
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["library message", "library warning", *["not caught"] * 3]
+    assert [line.get("error") for line in lines] == [None, "UserWarning", *["ValueError"] * 3]
+    assert lines[0]["logger"] == "some.library"
+    assert all(line["at"] for line in lines)

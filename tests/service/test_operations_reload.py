@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -176,6 +179,37 @@ def test_a_worker_that_replaces_a_dead_one_starts_with_the_rules_that_serve(tmp_
         served.until(lambda: {ready(served)["rules"]["hash"] for _ in range(8)} == {first})
 
 
+# --- a disk that fails ---
+
+
+def test_half_a_verdict_of_a_full_disk_is_not_believed_when_there_is_room_again(
+    tmp_path: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(load_settings({"rules_dir": rules.root, "log_level": "error"}))
+    reloader = app.state.reloader
+    snapshot = take_snapshot(rules.root, None, tmp_path)
+    verdict = json.dumps({"hash": "proven", "problems": []}).encode()
+    monkeypatch.setattr(reloader, "_run_prover", lambda _: verdict)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            reloader._prove(snapshot)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert reloader._prove(snapshot) == "proven"
+
+
+def test_a_tidied_temporary_folder_does_not_end_reloading(rules: Rules) -> None:
+    app = create_app(load_settings({"rules_dir": rules.root, "log_level": "error"}))
+    folder = app.state.reloader._place()
+    folder.rmdir()
+    again = app.state.reloader._place()
+    assert again.is_dir()
+    assert app.state.reloader._place() == again
+    app.state.reloader._own.cleanup()
+
+
 # --- in one process ---
 
 
@@ -253,6 +287,74 @@ def test_a_change_of_the_files_changes_their_fingerprint(rules: Rules) -> None:
     assert fingerprint(rules.root, None) == before
     better(rules)
     assert fingerprint(rules.root, None) != before
+
+
+def test_a_tool_that_keeps_the_date_and_size_of_a_file_does_not_hide_its_change(rules: Rules) -> None:
+    file = rules.root / "advice" / "low-calcium.yaml"
+    before, dates = fingerprint(rules.root, None), file.stat()
+    content = file.read_text("utf-8")
+    file.write_text(content.replace("1.0.0", "1.0.1"), "utf-8")
+    os.utime(file, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+    assert fingerprint(rules.root, None) != before
+
+
+@pytest.fixture
+def config_map(tmp_path: Path, rules: Rules) -> Path:
+    """The rules as Kubernetes mounts them: every name is a link into a dated hidden folder, by way of `..data`."""
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    shutil.copytree(rules.root, mount / "..2026_11_22")
+    (mount / "..data").symlink_to("..2026_11_22")
+    for name in os.listdir(rules.root):
+        (mount / name).symlink_to(Path("..data", name))
+    return mount
+
+
+def test_a_mounted_config_map_is_the_same_knowledge_also_copied_and_with_its_site_file(
+    tmp_path: Path, rules: Rules, config_map: Path
+) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    site = config_map / "sites" / "example.yaml"
+    snapshot = take_snapshot(config_map, site, folder)
+    expected = rules.load(rules.root / "sites" / "example.yaml").hash
+    assert Rules(config_map).load(site).hash == expected
+    assert Rules(snapshot.rules).load(snapshot.site).hash == expected
+
+
+def test_a_config_map_that_is_swapped_is_seen(config_map: Path) -> None:
+    before = fingerprint(config_map, None)
+    shutil.copytree(config_map / "..2026_11_22", config_map / "..2026_11_23")
+    (config_map / "..data_tmp").symlink_to("..2026_11_23")
+    (config_map / "..data_tmp").replace(config_map / "..data")
+    shutil.rmtree(config_map / "..2026_11_22")
+    assert fingerprint(config_map, None) != before
+
+
+def test_a_dump_a_pipe_or_a_closed_folder_among_the_rules_is_refused_before_it_does_harm(
+    tmp_path: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = rules.root / "advice" / "dump.yaml"
+    with dump.open("wb") as file:
+        file.truncate(50 * 2**30)  # holds no block of the disk
+    with pytest.raises(UnfitFolder, match="bytes"):
+        take_snapshot(rules.root, None, tmp_path)
+    dump.unlink()
+    os.mkfifo(dump)
+    with pytest.raises(UnfitFolder, match=r"dump\.yaml: not a file"):
+        take_snapshot(rules.root, None, tmp_path)
+    dump.unlink()
+
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:  # root may read every folder
+        if Path(path).name == "advice":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(UnfitFolder, match="advice: cannot be read"):
+        fingerprint(rules.root, None)
 
 
 def test_an_empty_folder_is_no_folder_of_rules(tmp_path: Path) -> None:

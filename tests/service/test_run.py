@@ -109,6 +109,41 @@ def test_interrupting_the_server_ends_it_quietly() -> None:
     assert all("Traceback" not in line["event"] for line in lines)
 
 
+_HUNG_UP_WHILE_IT_STARTS = """
+import signal
+from cds.service import load_settings, run
+def create_app(settings):
+    signal.raise_signal(signal.SIGHUP)
+    raise SystemExit(7)
+run.create_app = create_app
+run.serve(load_settings())
+"""
+
+
+def test_a_signal_for_new_rules_does_not_end_a_service_that_is_loading_its_first() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _HUNG_UP_WHILE_IT_STARTS], cwd=ROOT, env=_environment(), check=False, timeout=60
+    )
+    assert ended.returncode == 7
+
+
+_INTERRUPTED_WHILE_IT_LOADS = """
+import runpy, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "cds.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("cds", run_name="__main__")
+"""
+
+
+def test_interrupting_the_program_while_it_loads_prints_no_traceback() -> None:
+    command = [sys.executable, "-c", _INTERRUPTED_WHILE_IT_LOADS]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

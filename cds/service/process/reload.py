@@ -164,24 +164,27 @@ class Reloader:
             return False
         proven = await asyncio.to_thread(self._prove, snapshot)
         # Beside the event loop: it takes a second, of which the answers of that time see little.
-        rules = await asyncio.to_thread(load_ruleset, copied(settings, snapshot))
+        rules = close_when_unused(await asyncio.to_thread(load_ruleset, copied(settings, snapshot)))
         if rules.knowledge.hash != proven:
-            rules.adviser.close()
             raise Refused("the rules that were loaded are not those that were proven")
+        # First, because it may fail, on a full disk: then nothing has changed.
+        await asyncio.to_thread(make_current, snapshot, folder)
         old: RuleSet = self._app.state.rules
         same = rules.knowledge.hash == old.knowledge.hash
-        self._app.state.rules = close_when_unused(rules)
+        self._app.state.rules = rules
         self._app.state.loaded_at = datetime.now(UTC)
         replaced = None if same else old.knowledge.hash
         self._app.state.metrics.rules_in_use(rules.knowledge.hash, settings.profile, replaced)
         self._digest = snapshot.digest
-        await asyncio.to_thread(make_current, snapshot, folder)
         return True
 
     def _prove(self, snapshot: Snapshot) -> str:
         """The hash of the knowledge that passed its cases. Raises Refused. One process of several does the work."""
         if not snapshot.verdict.exists():
-            snapshot.verdict.write_bytes(self._run_prover(snapshot))
+            # Whole or not at all: half a verdict, of a full disk or a killed worker, would be read for ever.
+            part = snapshot.verdict.with_suffix(".part")
+            part.write_bytes(self._run_prover(snapshot))
+            part.replace(snapshot.verdict)
         verdict = json.loads(snapshot.verdict.read_bytes())
         if verdict["problems"]:
             raise Refused("\n".join(verdict["problems"]))
@@ -197,6 +200,8 @@ class Reloader:
             env=_environment(),
         ) as process:
             self._prover = process
+            if self._stopping:  # while it was being started
+                process.kill()
             try:
                 printed, _ = process.communicate(timeout=self._settings.reload_timeout_seconds)
             except subprocess.TimeoutExpired:
@@ -209,6 +214,10 @@ class Reloader:
         return printed
 
     def _place(self) -> Path:
+        # Many systems tidy old temporary folders away, also below a service that runs for weeks.
+        if self._own is not None and not Path(self._own.name).exists():
+            self._own.cleanup()
+            self._folder = None
         if self._folder is None:
             self._own = tempfile.TemporaryDirectory(prefix="prenatal-cds-", ignore_cleanup_errors=True)
             self._folder = Path(self._own.name)

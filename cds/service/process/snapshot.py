@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from cds.knowledge import bundled_rules
@@ -54,7 +54,9 @@ def fingerprint(rules: Path | None, site: Path | None) -> str:
             found = path.stat()
         except OSError:
             continue
-        seen.update(f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0{found.st_ino}\n".encode())
+        # The change time too: a tool that keeps the date of a file it overwrites cannot keep that one.
+        stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        seen.update(f"{path}\0{stamp}\n".encode())
     return seen.hexdigest()
 
 
@@ -69,7 +71,7 @@ def take_snapshot(rules: Path | None, site: Path | None, folder: Path) -> Snapsh
     try:
         digest = _copy(root, site, copied)
         if fingerprint(rules, site) != before:
-            raise UnfitFolder("the files changed while they were read; they are looked at again when they rest")
+            raise UnfitFolder("the files changed while they were read; ask again when they rest")
         place = folder / digest
         if not place.exists():
             copied.rename(place)
@@ -113,9 +115,19 @@ def _snapshot(folder: Path, digest: str, root: Path, site: Path | None) -> Snaps
     copy = folder / digest / "rules"
     if site is None:
         return Snapshot(digest, copy, None)
-    inside = site.resolve().is_relative_to(root.resolve())
-    path = copy / site.resolve().relative_to(root.resolve()) if inside else folder / digest / "site" / site.name
-    return Snapshot(digest, copy, path)
+    inside = _place_inside(site, root)
+    return Snapshot(digest, copy, copy / inside if inside else folder / digest / "site" / site.name)
+
+
+def _place_inside(site: Path, root: Path) -> Path | None:
+    """Where below the root a site file stands, if it is copied with it."""
+    # As it is named first: below a mounted ConfigMap each name leads into a hidden folder that is not copied.
+    for file, folder in ((site.absolute(), root.absolute()), (site.resolve(), root.resolve())):
+        if file.is_relative_to(folder):
+            place = file.relative_to(folder)
+            if not any(part.startswith(".") for part in place.parts):
+                return place
+    return None
 
 
 def _copy(root: Path, site: Path | None, target: Path) -> str:
@@ -126,23 +138,38 @@ def _copy(root: Path, site: Path | None, target: Path) -> str:
     if site is not None:
         pairs.append((site, Path("site") / site.name))
     for path, name in pairs:
-        try:
-            content = path.read_bytes()
-        except OSError:
-            raise UnfitFolder(f"{path.name}: cannot be read") from None
+        content = _read(path, _MOST_BYTES - size)
         size += len(content)
-        if size > _MOST_BYTES:
-            raise UnfitFolder(f"more than {_MOST_BYTES} bytes; is this the folder of rules?")
         digest.update(f"{name.as_posix()}\0{len(content)}\0".encode() + content)
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_bytes(content)
     return digest.hexdigest()
 
 
+def _read(path: Path, most: int) -> bytes:
+    """A file of at most so many bytes: a service that gives advice must not end because somebody put a dump there."""
+    try:
+        if not path.is_file():  # a pipe would be waited for, and the lock be held for ever
+            raise UnfitFolder(f"{path.name}: not a file")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError:
+        raise UnfitFolder(f"{path.name}: cannot be read") from None
+    if len(content) > most:
+        raise UnfitFolder(f"more than {_MOST_BYTES} bytes; is this the folder of rules?")
+    return content
+
+
+def _unreadable(error: OSError) -> None:
+    """Left out in silence, a folder would take its rules with it."""
+    if not isinstance(error, FileNotFoundError):
+        raise UnfitFolder(f"{PurePath(error.filename).name}: cannot be read") from None
+
+
 def _files(root: Path) -> list[Path]:
     """The files of a folder in order, those of editors and mounts (`.name`) left out. Raises UnfitFolder."""
     found: list[Path] = []
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_unreadable, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
         if len(found) > _MOST_FILES:
