@@ -376,6 +376,10 @@ class _Collector:
         if _has_more(bundle, entries or []):
             self._withhold(DRAFTS, _MORE_PAGES)
         wanted = None if selections is None else {s.strip() for s in selections}
+        if wanted and not any(wanted & names for names in map(_names_in, entries or [])):
+            # Something was selected, and which order it was cannot be told: no order may pass unseen.
+            self.remarks["a selection names no draft order of the request"] = None
+            wanted = None
         met: set[str] = set()
         for entry in entries or []:
             resource = _resource_of(entry)
@@ -566,6 +570,11 @@ def _newest_medication(copies: dict[str, dict[str, Any]]) -> dict[str, Any] | No
     latest = max(map(_version, copies.values()))
     rows = [row for row in copies.values() if _version(row) == latest]
     return rows[0] if len(rows) == 1 else None
+
+
+def _names_in(entry: Any) -> set[str]:
+    resource = _resource_of(entry)
+    return set() if resource is None else _draft_names(resource, entry.get("fullUrl"))
 
 
 def _draft_names(resource: dict[str, Any], url: Any) -> set[str]:
