@@ -1,9 +1,9 @@
 """One HTTP connection: uvicorn's protocol with the bounds that it lacks.
 
 uvicorn waits for ever for the headers of a request, takes headers of any size and any number of requests ahead of their
-answers, keeps a connection whose client never reads, and answers broken HTTP in plain text. It takes requests for several hosts
-or for none, and takes the body of one that offers another protocol (`Upgrade: h2c`, as Java's client sends it) for
-requests of their own.
+answers, keeps a connection whose client never reads, and answers broken HTTP in plain text. It takes requests for
+several hosts or for none, and takes the body of one that offers another protocol (`Upgrade: h2c`, as Java's client
+sends it) for requests of their own.
 """
 
 from __future__ import annotations
