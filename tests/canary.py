@@ -98,7 +98,9 @@ class Net:
         return leaks
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """The same application, with the headers of all its answers and the bodies of its refusals looked at."""
+        """The same application, with the headers of all its answers looked at, and each body that is no card: those of
+        refusals, and of pages that are about no patient (metrics, health, the OpenAPI document).
+        """
 
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
             status = 0
@@ -110,7 +112,7 @@ class Net:
                     status = message["status"]
                     for name, value in message["headers"]:
                         self.look(f"header of a {status}", name + b": " + value)
-                elif message["type"] == "http.response.body" and status >= 400:
+                elif message["type"] == "http.response.body" and (status >= 400 or scope["method"] != "POST"):
                     body += message.get("body", b"")
                     if not message.get("more_body", False):
                         self.look(f"body of a {status}", body)

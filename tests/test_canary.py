@@ -85,13 +85,15 @@ def test_the_net_sees_a_leak_into_a_refusal_and_a_header_and_lets_a_card_pass() 
         text, status = (await request.body()).decode(), int(request.path_params["status"])
         return PlainTextResponse(text, status, headers={"X-Echo": request.headers.get("x-echo", "-")})
 
-    app = Starlette(routes=[Route("/{status}", echo, methods=["POST"])])
+    app = Starlette(routes=[Route("/{status}", echo, methods=["GET", "POST"])])
     app.state.settings = load_settings()
     with running(app) as base, httpx.Client(base_url=base, trust_env=False) as http:
         http.post("/200", content=canary("name"))
         assert NET.take() == []
         http.post("/400", content=canary("name"))
         assert NET.take() == ["body of a 400: a canary of name"]
+        http.request("GET", "/200", content=canary("name"))
+        assert NET.take() == ["body of a 200: a canary of name"], "a page such as /metrics is about no patient"
         http.post("/200", headers={"X-Echo": canary("name")})
         assert NET.take() == ["header of a 200: a canary of name"]
 

@@ -345,8 +345,13 @@ def _due_dates(base: KnowledgeBase, record: Record, evidence: Evidence, zone: tz
             if 0 <= days <= TERM + base.number("due-date-recent"):
                 evidence.due.append(Due(own_rank, due.first, seen.name))
             else:
-                began = due.first - timedelta(days=TERM)
+                began = _before(due.first, TERM)
                 evidence.hint(f"the due date {due.first} is outside a pregnancy today ({seen.name})", began)
+
+
+def _before(day: date, days: int) -> date:
+    """So many days before; exports write 0001-01-01 for a day that is not known, and there is no day before it."""
+    return date.fromordinal(max(1, day.toordinal() - days))
 
 
 def _is_past(when: Moment | None, today: date) -> bool:
@@ -390,7 +395,7 @@ def _gestational_ages(base: KnowledgeBase, record: Record, evidence: Evidence, z
             if not _is_plausible(base, then):
                 evidence.doubts.append(f"the gestational age of {seen.when.text} is not plausible ({seen.name})")
             elif not _is_plausible(base, days):
-                began = seen.when.first - timedelta(days=then)
+                began = _before(seen.when.first, then)
                 evidence.hint(f"the gestational age of {seen.when.text} no longer holds ({seen.name})", began)
             else:
                 shown = f"gestational age {_weeks(then)} on {seen.when.text}"

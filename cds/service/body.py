@@ -16,11 +16,12 @@ from cds.service.settings import Settings
 # How much of a body that is too large is still read, so that the client gets to see the 413.
 _DRAINED_BODIES: Final = 4
 
+_CHARSET: Final = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
+
 
 async def read_json(request: Request, settings: Settings) -> Any:
     """The JSON value of the body. Raises Refusal (408, 413, 415) and InvalidJson."""
-    _check_content_type(request.headers)
-    return parse_json(await _read_body(request, settings), settings.max_depth)
+    return parse_json(await read_body(request, settings), settings.max_depth)
 
 
 def _check_content_type(headers: Headers) -> None:
@@ -29,15 +30,18 @@ def _check_content_type(headers: Headers) -> None:
     kind, _, subtype = media_type.strip().lower().partition("/")
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
         raise Refusal(415, "not-supported", "The content type is not JSON; send Content-Type: application/json.")
-    charset = parameters.replace(" ", "").replace('"', "").lower()
-    if "charset=" in charset and not re.search(r"charset=utf-?8(;|$)", charset):
+    if any(found.lower() not in ("utf-8", "utf8") for found in _CHARSET.findall(parameters)):
         raise Refusal(415, "not-supported", "The character set is not UTF-8; send UTF-8.")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "not-supported", "The body is compressed; send it without Content-Encoding.")
 
 
-async def _read_body(request: Request, settings: Settings) -> bytes:
-    """The whole body, by the bytes that really arrive: Content-Length is only used to refuse early."""
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """The whole body, by the bytes that really arrive: Content-Length is only used to refuse early.
+
+    Raises Refusal (408, 413, 415).
+    """
+    _check_content_type(request.headers)
     limit = settings.max_body_bytes
     too_large = Refusal(
         413,

@@ -1,14 +1,16 @@
 """One HTTP connection: uvicorn's protocol with the bounds that it lacks.
 
 uvicorn waits for ever for the headers of a request, takes headers of any size and any number of requests ahead of their
-answers, keeps a connection whose client never reads, and answers broken HTTP in plain text.
+answers, keeps a connection whose client never reads, and answers broken HTTP in plain text. It takes requests for
+several hosts or for none, and takes the body of one that offers another protocol (`Upgrade: h2c`, as Java's client
+sends it) for requests of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import sys
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -24,6 +26,8 @@ from cds.service.settings import Settings
 
 _MOST_WAITING: Final = 100
 """Requests that a client may send ahead of their answers; each of them is kept in memory."""
+# RFC 3986 section 3.2.2 with RFC 9110 section 7.2; a name may be empty.
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _REFUSALS: Final[dict[int, tuple[IssueCode, str]]] = {
     400: ("structure", "This is not an HTTP/1.1 request that can be understood."),
     408: ("timeout", "The headers of the request did not arrive in time; send them without pauses."),
@@ -63,7 +67,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._called = False
         self._status = 400
-        self._data = b""
+        self._last_words: int | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
 
@@ -82,14 +86,33 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         self._called = False
-        self._data = data
-        super().data_received(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self._refuse(self._status)
+            return
         # A header that never ends reaches no callback of the parser; its bytes are counted here.
         if self._in_head and not self._called:
             self._head_came += len(data)
-            if self._head_came > self._head_bytes and not self.transport.is_closing():
+            if self._head_came > self._head_bytes:
                 self._refuse(431)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse. Another protocol that a client offers is passed over (RFC 9110 section 7.8): the parser would take
+        the body for that protocol's bytes, so the head is read again without the offer.
+        """
+        while self._last_words is None and not self.transport.is_closing():
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                head = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+                head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+                data = b"\r\n".join([*head, b"", data[offer.args[0] :]])
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -116,47 +139,52 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_head_timer()
+        self._check_head()
+        if self.parser.should_upgrade():
+            return  # comes again, see _feed
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_WAITING:
             self._status = 503
             raise ValueError("too many requests ahead of their answers")
 
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
     def on_response_complete(self) -> None:
+        last = not self.pipeline
         super().on_response_complete()
-        if self.timeout_keep_alive_task is not None:
+        if self._last_words is not None:
+            self.flow.pause_reading()  # super has resumed it for the next request
+            if last:
+                self._say(self._last_words)
+        elif self.timeout_keep_alive_task is not None:
             # Also bounds a body that still drips after its answer, and empty lines between requests.
             self._expect_head(self.timeout_keep_alive + self._head_seconds)
 
-    # -- another protocol asked for
-
-    def _should_upgrade(self) -> bool:
-        """Asked by uvicorn when the parser has found an offer of another protocol: take it to the method below."""
-        return self.scope["method"] != "CONNECT"
-
-    def handle_websocket_upgrade(self) -> None:
-        """Stay with HTTP/1.1 (RFC 9110 section 7.8), called while the parser tells that the head is at its end.
-
-        Java's HttpClient offers HTTP/2 in this way on each call without TLS. The parser then takes no body, so that
-        uvicorn would answer a call without one; the head is read again without the offer, then what came behind it.
-        """
-        told = sys.exc_info()[1]
-        behind = self._data[told.args[0] :] if isinstance(told, httptools.HttpParserUpgrade) else b""
-        line = b" ".join([self.scope["method"].encode(), self.url, b"HTTP/" + self.scope["http_version"].encode()])
-        headers = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join([line, *headers, b"", behind]))
-
     # -- refusing
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(self._status)
+    def _check_head(self) -> None:
+        """RFC 9112: section 3.2, one Host; section 2.3, our version; section 6.1, no coding that we do not undo."""
+        version = self.parser.get_http_version()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if (
+            version not in ("1.0", "1.1")
+            or self.parser.get_method() == b"CONNECT"
+            or len(hosts) > 1
+            or (version == "1.1" and not hosts)
+            or not all(map(_HOST.fullmatch, hosts))
+            or codings not in ([], [b"chunked"])
+        ):
+            raise ValueError("not a request for us")  # refused as in _count
 
     def _count(self, size: int, status: int) -> None:
         self._called = True
         self._head_came += size
         if self._head_came > self._head_bytes:
             self._status = status
-            raise ValueError("head too large")  # the parser stops, and uvicorn asks for the refusal above
+            raise ValueError("head too large")  # the parser stops, and data_received refuses
 
     def _expect_head(self, seconds: float) -> None:
         self._stop_head_timer()
@@ -179,13 +207,27 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int) -> None:
-        """Answer by hand and close: there is no whole request that the application could answer."""
-        if self.transport.is_closing():
+        """Answer what cannot be read, after the answers to whole requests that came before it, and close."""
+        if self.transport.is_closing() or self._last_words is not None:
             return
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        if cycle is None or cycle.response_complete:
+            self._say(status)
+        elif not cycle.more_body or self.pipeline:
+            if cycle.more_body:  # its body is broken, and it waits for those before it
+                self.pipeline.popleft()
+            self._last_words = status
+            self.flow.pause_reading()
+        elif cycle.response_started:
+            self.transport.close()
+        else:
+            self._say(status)
+
+    def _say(self, status: int) -> None:
+        """Answer by hand and close: there is no whole request that the application could answer."""
+        if not self.transport.is_closing():
             self.transport.write(_answer(status))
-        self.transport.close()
+            self.transport.close()
 
 
 @functools.cache

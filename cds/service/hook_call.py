@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from cds.hooks import parse_request, to_json
 from cds.service.answers import Refusal, json_answer, note
-from cds.service.body import read_json
+from cds.service.body import read_body
 from cds.service.fhir.access import FhirAccess
-from cds.service.json_input import dump_json
+from cds.service.json_input import dump_json, parse_json
 from cds.service.language import negotiate
-from cds.service.limits import check_size, deadline_of
+from cds.service.limits import check_size, deadline_of, place_of
 from cds.service.metrics import metrics_of
 from cds.service.ruleset import RuleSet
 from cds.service.settings import BASE_URL, Settings
@@ -48,7 +48,9 @@ async def call(request: Request) -> Response:
     if service is None:
         raise Refusal(404, "not-found", "There is no such service; GET /cds-services lists them.")
     note(request.scope, service=service.id, hook=service.hook)
-    hook_request = parse_request(await read_json(request, settings), hook=service.hook)
+    with place_of(request).left_when_slow():
+        body = await read_body(request, settings)
+    hook_request = parse_request(parse_json(body, settings.max_depth), hook=service.hook)
     check_size(hook_request, settings)
     fhir: FhirAccess = request.app.state.fhir
     client = client_of(request.scope)

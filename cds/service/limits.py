@@ -25,6 +25,9 @@ from cds.service.settings import Settings
 RETRY_AFTER: Final = "1"
 """Seconds a refused client is asked to wait: a call takes some milliseconds, so a slot is free again soon."""
 
+PATIENCE: Final = 0.25
+"""Seconds for which a call keeps its place while its body is on the way: else a few dripping clients hold them all."""
+
 _LOOKS: Final = 8
 """How often a call lets the loop look for others before it begins: each look takes in about one more connection."""
 
@@ -79,14 +82,44 @@ class Gate:
             raise Refusal(503, "throttled", text, {"Retry-After": RETRY_AFTER})
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self) -> Iterator[Place]:
         """Hold one place. Raises Refusal (503) when all are taken."""
-        self.check()
-        self.taken += 1
+        place = Place(self)
+        place.take()
+        try:
+            yield place
+        finally:
+            place.leave()
+
+
+class Place:
+    """One place of a Gate, which may be left for a while."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._held = False
+
+    def take(self) -> None:
+        """Raises Refusal (503) when it is not held and all are taken."""
+        if not self._held:
+            self._gate.check()
+            self._gate.taken += 1
+            self._held = True
+
+    def leave(self) -> None:
+        if self._held:
+            self._gate.taken -= 1
+            self._held = False
+
+    @contextmanager
+    def left_when_slow(self) -> Iterator[None]:
+        """Wait for a client: left after `PATIENCE` and taken again at the end, which may raise Refusal (503)."""
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self.leave)
         try:
             yield
         finally:
-            self.taken -= 1
+            timer.cancel()
+        self.take()
 
 
 class Busy:
@@ -118,7 +151,8 @@ def in_turn(endpoint: Endpoint) -> Endpoint:
     @functools.wraps(endpoint)
     async def answer(request: Request) -> Response:
         gate: Gate = request.app.state.gate
-        with gate.place():
+        with gate.place() as place:
+            request.scope["prenatal_cds"]["place"] = place
             deadline = Deadline(request.app.state.settings.request_seconds)
             request.scope["prenatal_cds"]["deadline"] = deadline
             async with deadline.kept():
@@ -133,6 +167,12 @@ def in_turn(endpoint: Endpoint) -> Endpoint:
 def deadline_of(request: Request) -> Deadline:
     """The time limit of a call that runs `in_turn`."""
     found: Deadline = request.scope["prenatal_cds"]["deadline"]
+    return found
+
+
+def place_of(request: Request) -> Place:
+    """The place of a call that runs `in_turn`."""
+    found: Place = request.scope["prenatal_cds"]["place"]
     return found
 
 

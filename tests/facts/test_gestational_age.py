@@ -124,6 +124,14 @@ def test_a_measured_age_grows_with_every_day(seen: int) -> None:
             observation(concept(LOINC, PERIOD), "edd", valueDateTime="2027-02"),
             "a due date cannot be read as a day (Observation/edd)",
         ),
+        (
+            observation(concept(LOINC, PERIOD), "edd", valueDateTime="0001-01-01"),
+            "the due date 0001-01-01 is outside a pregnancy today (Observation/edd)",
+        ),
+        (
+            measured(20, effectiveDateTime="0001-01-01"),
+            "the gestational age of 0001-01-01 no longer holds (Observation/ga)",
+        ),
         (due(100, seen=-2), "a due date is recorded in the future (Observation/edd)"),
     ],
 )

@@ -645,6 +645,9 @@ def test_a_selection_by_bare_id_counts_and_one_that_meets_nothing_is_named() -> 
     assert ordered(A, selections=("a",)).attributes["selected"] is True
     census = facts_of(hook="order-select", drafts=[A], selections=("MedicationRequest/z",))
     assert "a selection names no draft order of the request" in census.remarks
+    # Which order was chosen cannot be told then, so that none passes unseen.
+    assert ordered(A, B, selections=("MedicationRequest/z",)).attributes["selected"] is True
+    assert ordered(A, B, selections=("MedicationRequest/z", "MedicationRequest/a")).sources == ("MedicationRequest/a",)
 
 
 def test_a_selection_may_name_a_draft_by_its_full_url() -> None:

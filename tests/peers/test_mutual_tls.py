@@ -44,6 +44,8 @@ class Authority:
     def new(cls, name: str) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _builder(name, name, key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        certificate = certificate.add_extension(own, critical=False)
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         return cls(name, key, certificate.add_extension(usage, critical=True).sign(key, hashes.SHA256()))
 
@@ -52,6 +54,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.DNSName("localhost")])
         builder = _builder(name, self.name, key).add_extension(address, critical=False)
+        # Python 3.13 asks for the link to the authority's key.
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.add_extension(authority, critical=False)
         issued = builder.add_extension(x509.BasicConstraints(False, None), critical=True).sign(
             self.key, hashes.SHA256()
         )

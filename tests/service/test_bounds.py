@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from cds.service import SettingsError, create_app, load_settings
+from cds.service import SettingsError, create_app, limits, load_settings
 
 VIEW = "/cds-services/prenatal-patient-view"
 SIGN = "/cds-services/prenatal-order-sign"
@@ -239,6 +239,46 @@ def _half_sent(base: str) -> socket.socket:
     return wire
 
 
+def test_clients_that_drip_their_bodies_do_not_hold_the_places_of_others(serving: Serving, body: ServiceBody) -> None:
+    content = json.dumps(body).encode()
+    head = f"POST {VIEW} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    with serving(_app(max_concurrent=2)) as base, ExitStack() as wires:
+        slow = []
+        for _ in range(3):
+            for _ in range(2):
+                slow.append(wires.enter_context(_wire(base)))
+                slow[-1].sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:-1])
+            time.sleep(limits.PATIENCE + 0.1)
+        assert _post(base, body).status_code == 200
+        for wire in slow:
+            wire.sendall(content[-1:])
+            assert _all_of(wire).split()[1] == b"200", "what came slowly is answered as well"
+
+
+def test_a_body_that_came_slowly_waits_for_no_place(
+    serving: Serving, body: ServiceBody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.dumps(body).encode()
+    head = f"POST {VIEW} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    with serving(_app(max_concurrent=1)) as base, _wire(base) as slow:
+        slow.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:-1])
+        time.sleep(limits.PATIENCE + 0.1)
+        monkeypatch.setattr(limits, "PATIENCE", 30)
+        with _half_sent(base):
+            time.sleep(0.3)
+            slow.sendall(content[-1:])
+            assert _all_of(slow).split()[1] == b"503"
+        time.sleep(0.3)
+        assert _post(base, body).status_code == 200, "a refused call left no place behind"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls whose bodies do not come keep their places, as calls at work do."""
+    monkeypatch.setattr(limits, "PATIENCE", 30)
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_full_service_says_503_at_once_and_takes_the_next_call_when_a_place_is_free(
     serving: Serving, body: ServiceBody
 ) -> None:
@@ -257,6 +297,7 @@ def test_a_full_service_says_503_at_once_and_takes_the_next_call_when_a_place_is
         assert _post(base, body).status_code == 200
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_client_that_hangs_up_leaves_its_place(serving: Serving, body: ServiceBody) -> None:
     with serving(_app(max_concurrent=1)) as base:
         _half_sent(base).close()
@@ -264,6 +305,7 @@ def test_a_client_that_hangs_up_leaves_its_place(serving: Serving, body: Service
         assert _post(base, body).status_code == 200
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_refused_upload_does_not_spoil_the_connection(serving: Serving, body: ServiceBody) -> None:
     with (
         serving(_app(max_concurrent=1)) as base,

@@ -69,10 +69,19 @@ SMUGGLED = f"GET /{CANARY} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
         (_call("Transfer-Encoding: chunked\r\n", b"-2\r\n{}\r\n0\r\n\r\n"), {400}),
         (_call("Transfer-Encoding: chunked\r\n", b"ffffffffffffffffff\r\n{}"), {400}),
         (_call("Transfer-Encoding: chunked\r\n", b"2\r\n{}XX0\r\n\r\n"), {400}),
+        (_call("Transfer-Encoding: gzip, chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"), {400}),
+        (_call("Upgrade: h2c\r\nConnection: Upgrade\r\nTransfer-Encoding: chunked\r\n", b"zz\r\n"), {400}),
+        # one host
+        (b"GET /health HTTP/1.1\r\n\r\n", {400}),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: canary-5e2b\r\n\r\n", {400}),
+        (b"GET /health HTTP/1.1\r\nHost: a canary-5e2b\r\n\r\n", {400}),
+        (b"GET /health HTTP/1.1\r\nHost: canary-5e2b/<script>\r\n\r\n", {400}),
         # no HTTP, or not of our time
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200, {400}),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400}),
         (b"GET /cds-services HTTP/9.9\r\nHost: a\r\n\r\n", {400}),
+        (b"GET /health HTTP/2.0\r\nHost: a\r\n\r\n", {400}),
+        (b"GET /health\r\n\r\n", {400}),
         (b"GET  HTTP/1.1\r\n\r\n", {400}),
         (b"canary-5e2b\r\n\r\n", {400}),
         (b"GET /health HTTP/1.1\r\nHost: a\r\nX-A: canary-5e2b\x00\r\n\r\n", {400}),
@@ -135,6 +144,51 @@ def test_requests_sent_in_one_go_are_answered_one_by_one_in_order(server: str, b
     answers = _exchange(server, call + b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n" + call + last)
     assert [status for status, _, _ in answers] == [200, 404, 200, 200]
     assert len({headers["x-request-id"] for _, headers, _ in answers}) == 4
+
+
+def test_requests_before_a_broken_one_are_answered_and_then_the_connection_ends(server: str, body: ServiceBody) -> None:
+    content = json.dumps(body).encode()
+    call = _call(f"Content-Length: {len(content)}\r\n", content)
+    bad_chunk = _call("Transfer-Encoding: chunked\r\n", b"zz\r\n")
+    for broken in (b"canary-5e2b\r\n\r\n", bad_chunk, b"GET /health HTTP/1.1\r\n\r\n"):
+        answers = _exchange(server, call + SMUGGLED + call + broken + call)
+        assert [status for status, _, _ in answers] == [200, 404, 200, 400]
+        assert b'"cards"' in answers[2][2]
+
+
+OFFERS = {
+    "of Java's client": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n",
+    "of a web socket": "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    "of anything": "Connection: upgrade\r\nUpgrade: foo/1\r\n",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_of_another_protocol_costs_neither_body_nor_order(
+    server: str, body: ServiceBody, offer: str, chunked: bool
+) -> None:
+    content = json.dumps(body).encode()
+    if chunked:
+        sent = _call(offer + "Transfer-Encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content))
+    else:
+        sent = _call(f"{offer}Content-Length: {len(content)}\r\n", content)
+    last = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answers = _exchange(server, sent + SMUGGLED + sent + last)
+    assert [status for status, _, _ in answers] == [200, 404, 200, 200]
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+def test_a_body_is_never_a_request_however_it_is_cut(server: str, offer: str) -> None:
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as wire:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire.sendall(_call(f"{offer}Expect: 100-continue\r\nContent-Length: {len(SMUGGLED)}\r\n", b""))
+        assert wire.recv(65536).startswith(b"HTTP/1.1 100"), "the body is not waited for"
+        wire.sendall(SMUGGLED)
+        assert wire.recv(65536).startswith(b"HTTP/1.1 400")
+        wire.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.recv(65536).startswith(b"HTTP/1.1 200"), "the body was taken for a request"
 
 
 BROKEN = {
