@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cds
-from cds.cli import app, main
+from cds.cli import app
 from tests.cli.conftest import ROOT, Cli
 from tests.knowledge.small_rules import Rules
 
@@ -129,4 +129,4 @@ def test_a_terminal_without_the_signs_of_a_card_shows_escapes(rules: Rules, monk
 
 def test_the_console_script_is_this_entry_point() -> None:
     project = (Path(ROOT) / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'prenatal-cds = "{main.__module__}:{main.__name__}"' in project
+    assert f'prenatal-cds = "{entry.__module__}:{entry.__name__}"' in project
