@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import cds
+from cds.__main__ import main as entry
 from cds.cli import app
 from tests.cli.conftest import ROOT, Cli
 from tests.knowledge.small_rules import Rules
