@@ -240,7 +240,7 @@ _WAYS_OUT: Final[Mapping[str, str]] = {
     "prefetch": "send an object with one member for each prefetch key of discovery, or leave it out",
     "fhirServer": "send the base URL of the FHIR server, or leave out fhirServer and fhirAuthorization",
     "fhirAuthorization": "send the object of the specification, or leave it out",
-    "fhirAuthorization.access_token": "send the OAuth 2.0 access token, or leave out fhirAuthorization",
+    "fhirAuthorization.access_token": "send the OAuth 2.0 access token, or leave out all of it",  # nosec B105
     "fhirAuthorization.token_type": "send Bearer",
     "fhirAuthorization.expires_in": "send the lifetime of the token in seconds as a number",
     "fhirAuthorization.scope": "send the scopes of the token, separated by spaces",

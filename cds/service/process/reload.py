@@ -12,7 +12,7 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 import threading
@@ -192,7 +192,7 @@ class Reloader:
 
     def _run_prover(self, snapshot: Snapshot) -> bytes:
         site = ["--site", str(snapshot.site)] if snapshot.site else []
-        with subprocess.Popen(  # noqa: S603 - our own interpreter and module, paths of our own making
+        with subprocess.Popen(  # noqa: S603 - our own interpreter, module and paths # nosec B603
             [sys.executable, "-P", "-m", _PROVER, str(snapshot.rules), *site, "--profile", self._settings.profile],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
