@@ -39,7 +39,7 @@ from cds.service.trust.replay import StoreUnavailable
 from cds.service.trust.tokens import Trust
 
 _BACKLOG: Final = 2048
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only translated for the printed URL # nosec B104
 
 
 def serve(settings: Settings) -> None:
