@@ -397,7 +397,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("path", SPELLINGS)
 def test_no_spelling_of_an_address_is_a_way_around(trusting: Trusting, path: str) -> None:
     for method in ("GET", "HEAD", "OPTIONS", "TRACE"):
-        lines = [f"{method} {path} HTTP/1.1", "Host: cds", "Host: b", "X-Original-URL: /health", "Connection: close"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: cds", "X-Original-URL: /health", "Connection: close"]
         with socket.create_connection(("127.0.0.1", urlsplit(trusting.url).port or 0), timeout=10) as raw:
             raw.sendall("\r\n".join([*lines, "", ""]).encode())
             assert raw.recv(100).split()[1] == b"401", method
