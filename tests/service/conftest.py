@@ -53,9 +53,7 @@ def serving() -> Callable[[Starlette], AbstractContextManager[str]]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """Base URL of the service with the bundled rules and a clock stopped at noon of 2026-11-22, UTC."""
-    # A disk that is busy with other things may hold a sync up for many seconds; that is no fault of the service.
-    settings = {"fixed_now": NOON, "log_level": "warning", "store_wait_seconds": 30}
-    with running(create_app(load_settings(settings))) as base:
+    with running(create_app(load_settings({"fixed_now": NOON, "log_level": "warning"}))) as base:
         yield base
 
 

@@ -33,7 +33,7 @@ KILLS = 20
 
 def send(base: str, *items: dict[str, Any]) -> httpx.Response:
     return httpx.post(
-        f"{base}/cds-services/{SERVICE}/feedback", json=body(*items), trust_env=False, timeout=40, verify=False
+        f"{base}/cds-services/{SERVICE}/feedback", json=body(*items), trust_env=False, timeout=20, verify=False
     )
 
 
@@ -44,7 +44,7 @@ def stored(file: Path) -> Counter[str]:
 
 
 def hook_calls_go_on(running: Served, chart: dict[str, Any]) -> None:
-    answer = httpx.post(f"{running.base}/cds-services/{SERVICE}", json=chart, trust_env=False, timeout=40, verify=False)
+    answer = httpx.post(f"{running.base}/cds-services/{SERVICE}", json=chart, trust_env=False, timeout=20, verify=False)
     assert (answer.status_code, bool(answer.json()["cards"])) == (200, True)
 
 
@@ -228,9 +228,7 @@ def test_a_store_that_may_only_be_read_is_503_and_hook_calls_go_on(
 
 
 def test_several_workers_share_one_store(tmp_path: Path) -> None:
-    # The wait is long because a disk that is busy with other things may hold a sync up for many seconds.
-    two = served(tmp_path, workers=2, log_level="warning", store_wait_seconds=30)
-    with two as running, ThreadPoolExecutor(4) as pool:
+    with served(tmp_path, workers=2, log_level="warning") as running, ThreadPoolExecutor(4) as pool:
         cards = [f"card-{number}" for number in range(40)]
         answers = list(pool.map(lambda card: send(running.base, overridden(card)), cards * 2))
     assert {answer.status_code for answer in answers} == {200}
